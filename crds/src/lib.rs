@@ -1,0 +1,1 @@
+//! The words people write: one file per kind.

@@ -1,0 +1,1 @@
+//! Carries a plan out: the only writer of cluster objects.

@@ -1,0 +1,1 @@
+//! A ledger page becomes a bill and its renderings.

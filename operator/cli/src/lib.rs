@@ -1,0 +1,1 @@
+//! kubectl maru: plan, rate, usage, bills, verify.

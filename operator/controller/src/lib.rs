@@ -1,0 +1,1 @@
+//! The operator: watches, queue, reconcilers, lease, metrics.

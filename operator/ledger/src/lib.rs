@@ -1,0 +1,1 @@
+//! Money at rest: double entry, append-only, gap-free numbers.

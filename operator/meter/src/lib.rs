@@ -1,0 +1,1 @@
+//! What was observed becomes usage records.

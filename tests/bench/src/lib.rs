@@ -1,0 +1,1 @@
+//! Benchmarks: ratios between things run in the same run.

@@ -1,0 +1,1 @@
+//! The main job, played through with real parts.

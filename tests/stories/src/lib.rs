@@ -1,0 +1,1 @@
+//! What users see, told against the real API server.
