@@ -1,1 +1,26 @@
 //! The words people write: one file per kind.
+//!
+//! What these types allow is what the API server allows: bounds, patterns and CEL rules are part of the generated
+//! manifests (`crds/manifests`, `charts/maru-crds`). Decimals, quantities, dates and timestamps stay strings here, so
+//! that reading an object never fails and never rounds; the room that needs a number parses it.
+
+// The schema derive copies each struct into a function, where its `pub` reaches nothing.
+#![allow(unreachable_pub)]
+
+mod agency;
+mod agency_system;
+mod bounds;
+mod cost;
+mod shared;
+mod workload;
+
+pub use agency::*;
+pub use agency_system::*;
+pub use cost::*;
+pub use shared::*;
+pub use workload::*;
+
+/// The API group of every kind.
+pub const GROUP: &str = "maru.dev";
+/// The API version of every kind.
+pub const VERSION: &str = "v1alpha1";
