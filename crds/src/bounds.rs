@@ -229,3 +229,33 @@ pub(crate) fn conditions(_: &mut SchemaGenerator) -> Schema {
 pub(crate) fn quantity(_: &mut SchemaGenerator) -> Schema {
     string(32, r"^[0-9]{1,18}(\.[0-9]{1,9})?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$")
 }
+
+/// A decimal of more than 0.
+pub(crate) fn positive(_: &mut SchemaGenerator) -> Schema {
+    string(28, r"^(0*[1-9][0-9]{0,17}(\.[0-9]{1,9})?|0+\.0*[1-9][0-9]*)$")
+}
+
+/// An instant, RFC 3339 with an offset.
+pub(crate) fn timestamp(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "format": "date-time", "maxLength": 35})
+}
+
+/// The unit of a meter, such as `core-hour`.
+pub(crate) fn unit(_: &mut SchemaGenerator) -> Schema {
+    string(32, "^[a-zA-Z]([-a-zA-Z0-9]*[a-zA-Z0-9])?$")
+}
+
+/// Meters, each once.
+pub(crate) fn meters(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": 64,
+        "x-kubernetes-list-type": "set",
+        "items": {"type": "string", "maxLength": 63, "pattern": r"^[a-z][a-z0-9]*([._-][a-z0-9]+)*$"},
+    })
+}
+
+/// The name of a tax.
+pub(crate) fn tax_name(_: &mut SchemaGenerator) -> Schema {
+    string(32, "^[A-Za-z]([-A-Za-z0-9 ]*[A-Za-z0-9])?$")
+}

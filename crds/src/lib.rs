@@ -11,12 +11,14 @@ mod agency;
 mod agency_system;
 mod bounds;
 mod cost;
+mod rate_card;
 mod shared;
 mod workload;
 
 pub use agency::*;
 pub use agency_system::*;
 pub use cost::*;
+pub use rate_card::*;
 pub use shared::*;
 pub use workload::*;
 
