@@ -310,6 +310,10 @@ pub struct AgencyStatus {
     /// What all its pods request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requested: Option<RequestedResources>,
+    /// The `deletionPolicy` that was last seen while the object was not being deleted. Only what stood here before the delete
+    /// lets data go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_policy: Option<DeletionPolicy>,
 }
 
 /// One namespace of an agency, as the API server has it.

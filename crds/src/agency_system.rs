@@ -251,6 +251,10 @@ pub struct AgencySystemStatus {
     /// What its pods and volumes request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requested: Option<RequestedResources>,
+    /// The `deletionPolicy` that was last seen while the object was not being deleted. Only what stood here before the delete
+    /// lets data go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_policy: Option<DeletionPolicy>,
 }
 
 /// What was seen of a component.
