@@ -131,7 +131,7 @@ fn scan(path: &Path, file: &File) -> Result<(BTreeMap<String, UsageRecord>, u64)
     loop {
         line.clear();
         let length = reader
-            .read_line(&mut line)
+            .read_until(b'\n', &mut line)
             .map_err(|error| LakeError::io(path, error))?;
         if !line.ends_with(b"\n") {
             return Ok((records, whole));
