@@ -23,7 +23,12 @@ use crate::{
     status = "AgencyStatus",
     derive = "PartialEq",
     doc = "A ministry, a local government or a public body: a tenant of the cloud.",
-    crates(kube_core = "::kube_core"),
+    crates(kube_core = "::kube_core", kube = "::kube_derive"),
+    attr = "x_kube(crates(kube_core = \"::kube_core\"))",
+    validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$') && size(self.metadata.name) <= 40")
+        .message("an agency's name has at most 40 lower case letters, digits and '-', begins with a letter and ends with a letter or a digit; names for people go into displayNames"),
+    validation = Rule::new("self.metadata.name != 'default' && !self.metadata.name.startsWith('kube-') && self.metadata.name != 'maru-system'")
+        .message("an agency's name is its first namespace's name, and default, maru-system and names that begin with 'kube-' are the cluster's own namespaces"),
     printcolumn(
         name = "Ready",
         type_ = "string",
@@ -129,7 +134,7 @@ pub enum SecurityGrade {
 #[x_kube(crates(kube_core = "::kube_core"))]
 pub struct AgencyNamespace {
     /// The namespace's name.
-    #[schemars(schema_with = "bounds::dns_label")]
+    #[schemars(schema_with = "bounds::namespace")]
     pub name: String,
     /// Its part of the agency's quota in proportion to the others' weights, 1 to 1000.
     #[serde(default = "one")]
@@ -144,7 +149,13 @@ fn one() -> i32 {
 /// Someone the API server knows.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(crates(kube_core = "::kube_core"))]
+#[x_kube(
+    crates(kube_core = "::kube_core"),
+    validation = Rule::new("(self.kind == 'ServiceAccount') == has(self.namespace)")
+        .message("a ServiceAccount needs its namespace; a User or a Group has none"),
+    validation = Rule::new("!self.name.startsWith('system:')")
+        .message("names that begin with 'system:' are the cluster's own users and groups; name a person, a group of people, or a ServiceAccount by its own name"),
+)]
 pub struct Subject {
     /// `User`, `Group` or `ServiceAccount`.
     pub kind: SubjectKind,
@@ -221,7 +232,7 @@ pub struct Budget {
     pub monthly_amount: String,
     /// At which parts of the amount to warn, such as `"0.8"` for 80 %.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "bounds::shares")]
+    #[schemars(schema_with = "bounds::thresholds")]
     pub alert_thresholds: Vec<String>,
     /// What happens past the amount: `Warn` (default), or `BlockNew`: no new system is accepted; those that run go on.
     #[serde(default)]

@@ -29,7 +29,14 @@ use crate::{
     status = "AgencySystemStatus",
     derive = "PartialEq",
     doc = "An information system of an agency: run by Maru, already running and only metered, or elsewhere.",
-    crates(kube_core = "::kube_core"),
+    crates(kube_core = "::kube_core", kube = "::kube_derive"),
+    attr = "x_kube(crates(kube_core = \"::kube_core\"))",
+    validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$') && size(self.metadata.name) <= 40")
+        .message("a system's name has at most 40 lower case letters, digits and '-', begins with a letter and ends with a letter or a digit; names for people go into displayNames"),
+    validation = Rule::new("self.metadata.name != 'unassigned'")
+        .message("unassigned is what bills call the use that belongs to no system; choose another name"),
+    validation = Rule::new("!has(self.spec.jobs) || self.spec.jobs.all(j, size(self.metadata.name) + size(j.name) <= 51)")
+        .message("the names of the system and of a job together have at most 51 characters, because they name a CronJob"),
     printcolumn(
         name = "Ready",
         type_ = "string",
@@ -50,7 +57,25 @@ use crate::{
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(crates(kube_core = "::kube_core"))]
+#[x_kube(
+    crates(kube_core = "::kube_core"),
+    validation = Rule::new("(has(self.components) && size(self.components) > 0 ? 1 : 0) + (has(self.selector) ? 1 : 0) + (has(self.external) ? 1 : 0) == 1")
+        .message("exactly one of components (Maru runs the system), selector (it runs already and is only metered) and external (it runs elsewhere) must be given"),
+    validation = Rule::new("!has(self.jobs) || has(self.components)")
+        .message("jobs go together with components; a selector or an external system has none"),
+    validation = Rule::new("!has(self.hosts) || has(self.components)")
+        .message("hosts go together with components; Maru does not route to a selector or an external system"),
+    validation = Rule::new("!has(self.callers) || has(self.components)")
+        .message("callers go together with components; Maru does not touch the network of a selector or an external system"),
+    validation = Rule::new("!self.suspended || has(self.components)")
+        .message("only a system with components can be suspended; Maru does not start or stop a selector or an external system"),
+    validation = Rule::new("!has(self.jobs) || !has(self.components) || self.jobs.all(j, !self.components.exists(c, c.name == j.name))")
+        .message("a job and a component of one system cannot have the same name"),
+    validation = Rule::new("!has(self.hosts) || !has(self.components) || self.hosts.all(h, self.components.exists(c, c.name == h.component))")
+        .message("component in hosts must be the name of one of the components"),
+    validation = Rule::new("!has(self.hosts) || !has(self.components) || self.hosts.all(h, self.components.all(c, c.name != h.component || (has(c.ports) && c.ports.exists(p, p.protocol == 'TCP' && p.expose && (!has(h.port) || p.port == h.port)))))")
+        .message("a host needs a TCP port of its component that is exposed: one of the component's ports, by number, or none for the first of them"),
+)]
 pub struct AgencySystemSpec {
     /// The system's name in each language, for people to read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -126,7 +151,13 @@ impl AgencySystemSpec {
 /// Which pods of the namespace belong to a system: those that have every label and fulfil every expression.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(crates(kube_core = "::kube_core"))]
+#[x_kube(
+    crates(kube_core = "::kube_core"),
+    validation = Rule::new("(has(self.matchLabels) && size(self.matchLabels) > 0) || (has(self.matchExpressions) && size(self.matchExpressions) > 0)")
+        .message("an empty selector would take every pod of the namespace: give matchLabels or matchExpressions"),
+    validation = Rule::new("!has(self.matchLabels) || self.matchLabels.all(k, !k.startsWith('maru.dev/'))")
+        .message("labels that begin with maru.dev/ mark what Maru runs, which belongs to its system already: select by another label"),
+)]
 pub struct SystemSelector {
     /// Labels that a pod has.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -141,7 +172,13 @@ pub struct SystemSelector {
 /// A statement about one label.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(crates(kube_core = "::kube_core"))]
+#[x_kube(
+    crates(kube_core = "::kube_core"),
+    validation = Rule::new("self.operator in ['In', 'NotIn'] ? has(self.values) && size(self.values) > 0 : !has(self.values) || size(self.values) == 0")
+        .message("In and NotIn need at least one value; Exists and DoesNotExist have none"),
+    validation = Rule::new("!self.key.startsWith('maru.dev/')")
+        .message("labels that begin with maru.dev/ mark what Maru runs, which belongs to its system already: select by another label"),
+)]
 pub struct LabelExpression {
     /// The label's key.
     #[schemars(schema_with = "bounds::label_key")]
@@ -187,7 +224,7 @@ pub struct External {
 #[x_kube(crates(kube_core = "::kube_core"))]
 pub struct HostRoute {
     /// The host name, such as `docs.mois.example`. One agency's only.
-    #[schemars(schema_with = "bounds::dns_name")]
+    #[schemars(schema_with = "bounds::host")]
     pub host: String,
     /// The component that answers.
     #[schemars(schema_with = "bounds::part_name")]

@@ -29,7 +29,13 @@ pub struct Cost {
 /// One tranche of capital and how it is written off.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(crates(kube_core = "::kube_core"))]
+#[x_kube(
+    crates(kube_core = "::kube_core"),
+    validation = Rule::new("self.method != 'Annuity' || has(self.annualRate)")
+        .message("the method Annuity needs annualRate, such as 0.045 in quotes for 4.5 %"),
+    validation = Rule::new("!isQuantity(self.amount) || !isQuantity(self.residual) || !quantity(self.residual).isGreaterThan(quantity(self.amount))")
+        .message("residual must not be more than amount"),
+)]
 pub struct Build {
     /// A name for the tranche, such as `first-build`.
     #[schemars(schema_with = "bounds::dns_label")]
@@ -74,7 +80,11 @@ pub enum DepreciationMethod {
 /// A cost of running, a month.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(crates(kube_core = "::kube_core"))]
+#[x_kube(
+    crates(kube_core = "::kube_core"),
+    validation = Rule::new("!has(self.to) || self.from < self.to")
+        .message("to is the first day that is not charged any more and must be later than from"),
+)]
 pub struct Operation {
     /// A name for the cost, such as `maintenance`.
     #[schemars(schema_with = "bounds::dns_label")]
@@ -94,7 +104,11 @@ pub struct Operation {
 /// How a system's cost is split among the agencies that use it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(crates(kube_core = "::kube_core"))]
+#[x_kube(
+    crates(kube_core = "::kube_core"),
+    validation = Rule::new("self.mode != 'StandardRate' || (has(self.standardRate) && has(self.driver))")
+        .message("the mode StandardRate needs standardRate and a driver, the meter whose units the price is for"),
+)]
 pub struct Sharing {
     /// The agencies whose subscriptions are accepted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

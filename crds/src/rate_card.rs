@@ -41,11 +41,13 @@ use crate::{bounds, shared::is_default};
 #[x_kube(crates(kube_core = "::kube_core"))]
 pub struct RateCardSpec {
     /// ISO 4217 code of the currency that bills are in, such as `KRW`. Cannot be changed.
+    #[x_kube(validation = Rule::new("self == oldSelf").message("the currency of a price book cannot be changed: make another price book"))]
     #[schemars(schema_with = "bounds::currency")]
     pub currency: String,
     /// The IANA time zone of the billing periods, such as `Asia/Seoul`: a period is a calendar month there. Cannot be
     /// changed.
     #[schemars(schema_with = "bounds::time_zone")]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("the time zone of a price book cannot be changed, because it cuts the billing periods: make another price book"))]
     pub time_zone: String,
     /// Where and how amounts become whole minor units of the currency.
     #[serde(default)]
@@ -106,7 +108,15 @@ pub enum RoundingMode {
 /// The prices from a date on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(crates(kube_core = "::kube_core"))]
+#[x_kube(
+    crates(kube_core = "::kube_core"),
+    validation = Rule::new("!has(self.items) || self.items.all(i, !has(i.meter) || self.items.exists_one(j, has(j.meter) && j.meter == i.meter))")
+        .message("a version prices each meter once"),
+    validation = Rule::new("!has(self.items) || self.items.all(i, !has(i.name) || self.items.exists_one(j, has(j.name) && j.name == i.name))")
+        .message("two items of a version cannot have the same name"),
+    validation = Rule::new("!has(self.items) || self.items.all(i, !has(i.of) || i.of.all(m, self.items.exists(j, has(j.meter) && j.meter == m)))")
+        .message("a Percentage is taken of meters that the same version prices"),
+)]
 pub struct PriceVersion {
     /// From when on they hold, RFC 3339 with an offset, such as `2026-01-01T00:00:00+09:00`.
     #[schemars(schema_with = "bounds::timestamp")]
@@ -132,7 +142,29 @@ fn is_zero(amount: &str) -> bool {
 /// What a meter's units cost, or a percentage on top.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(crates(kube_core = "::kube_core"))]
+#[x_kube(
+    crates(kube_core = "::kube_core"),
+    validation = Rule::new("self.model == 'Percentage' ? has(self.name) && !has(self.meter) && !has(self.unit) : has(self.meter) && has(self.unit)")
+        .message("an item needs meter and unit; with model Percentage it needs name in their place"),
+    validation = Rule::new("has(self.unitPrice) == (self.model == 'PerUnit')")
+        .message("unitPrice goes with model PerUnit, and only with it"),
+    validation = Rule::new("(has(self.tiers) && size(self.tiers) > 0) == (self.model in ['Graduated', 'Volume'])")
+        .message("tiers go with the models Graduated and Volume, and only with them"),
+    validation = Rule::new("(has(self.packageSize) && has(self.packagePrice)) == (self.model == 'Package') && has(self.packageSize) == has(self.packagePrice)")
+        .message("packageSize and packagePrice go with model Package, and only with it"),
+    validation = Rule::new("(has(self.of) && size(self.of) > 0 && has(self.rate)) == (self.model == 'Percentage') && has(self.of) == has(self.rate)")
+        .message("of and rate go with model Percentage, and only with it"),
+    validation = Rule::new("!has(self.included) || self.model in ['PerUnit', 'Package']")
+        .message("included goes with the models PerUnit and Package; with tiers, make the first tier free"),
+    validation = Rule::new("!has(self.increment) || self.model != 'Percentage'")
+        .message("a Percentage has no increment"),
+    validation = Rule::new("!has(self.tiers) || size(self.tiers) == 0 || (self.tiers.filter(t, !has(t.upTo)).size() == 1 && !has(self.tiers[size(self.tiers) - 1].upTo))")
+        .message("every tier but the last has upTo, and the last has none"),
+    validation = Rule::new("!has(self.tiers) || self.tiers.filter(t, has(t.upTo) && isQuantity(t.upTo)).map(t, quantity(t.upTo).asApproximateFloat()).isSorted()")
+        .message("tiers stand in the order of upTo, the smallest first"),
+    validation = Rule::new("!has(self.tiers) || self.tiers.all(t, !has(t.upTo) || self.tiers.exists_one(s, has(s.upTo) && s.upTo == t.upTo))")
+        .message("two tiers cannot have the same upTo"),
+)]
 pub struct PriceItem {
     /// The meter that is priced, such as `cpu.reserved`. Not with `Percentage`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

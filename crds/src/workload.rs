@@ -12,7 +12,15 @@ use crate::{
 /// A part of a system that runs all the time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(crates(kube_core = "::kube_core"))]
+#[x_kube(
+    crates(kube_core = "::kube_core"),
+    validation = Rule::new("!has(self.ports) || self.ports.all(p, self.ports.exists_one(q, q.port == p.port && q.protocol == p.protocol))")
+        .message("a component lists a port number once for each protocol"),
+    validation = Rule::new("!has(self.volumes) || self.volumes.all(v, self.volumes.exists_one(w, w.mountPath == v.mountPath))")
+        .message("a component mounts one volume at a path"),
+    validation = Rule::new("!has(self.volumes) || !self.volumes.exists(v, has(v.persistent) && v.persistent.accessMode in ['ReadWriteOnce', 'ReadWriteOncePod']) || (has(self.replicas) ? !has(self.replicas.max) && (!has(self.replicas.fixed) || self.replicas.fixed <= 1) : true)")
+        .message("a component with a persistent volume of access mode ReadWriteOnce or ReadWriteOncePod has one pod: give replicas: {fixed: 1}, or access mode ReadWriteMany"),
+)]
 pub struct Component {
     /// The component's name, at most 22 characters; objects are named `<system>-<component>`.
     #[schemars(schema_with = "bounds::part_name")]
@@ -29,7 +37,7 @@ pub struct Component {
     #[schemars(schema_with = "bounds::arguments")]
     pub args: Vec<String>,
     /// How many pods: a fixed number, or between two by CPU use. None given: one.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub replicas: Replicas,
     /// The ports that it listens on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -68,7 +76,11 @@ pub struct Component {
 /// A part of a system that runs at set times.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(crates(kube_core = "::kube_core"))]
+#[x_kube(
+    crates(kube_core = "::kube_core"),
+    validation = Rule::new("!has(self.volumes) || self.volumes.all(v, self.volumes.exists_one(w, w.mountPath == v.mountPath))")
+        .message("a job mounts one volume at a path"),
+)]
 pub struct ScheduledJob {
     /// The job's name, at most 22 characters, none that a component has; objects are named `<system>-<job>`.
     #[schemars(schema_with = "bounds::part_name")]
@@ -144,7 +156,13 @@ pub enum ConcurrencyPolicy {
 /// How many pods: `fixed`, or from `min` to `max`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(crates(kube_core = "::kube_core"))]
+#[x_kube(
+    crates(kube_core = "::kube_core"),
+    validation = Rule::new("has(self.fixed) ? !has(self.min) && !has(self.max) && !has(self.targetCPUUtilizationPercent) : has(self.max) || (!has(self.min) && !has(self.targetCPUUtilizationPercent))")
+        .message("give either fixed, or max (with min and targetCPUUtilizationPercent if wanted)"),
+    validation = Rule::new("!has(self.max) || (has(self.min) ? self.min : 1) <= self.max")
+        .message("min must not be more than max"),
+)]
 pub struct Replicas {
     /// This many, 0 to 1000. Not together with `min` and `max`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -244,7 +262,11 @@ pub enum Protocol {
 /// An environment variable: exactly one of `value`, `secretRef` and `configMapRef`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(crates(kube_core = "::kube_core"))]
+#[x_kube(
+    crates(kube_core = "::kube_core"),
+    validation = Rule::new("(has(self.value) ? 1 : 0) + (has(self.secretRef) ? 1 : 0) + (has(self.configMapRef) ? 1 : 0) == 1")
+        .message("a variable has exactly one of value, secretRef and configMapRef"),
+)]
 pub struct EnvVariable {
     /// The variable's name.
     #[schemars(schema_with = "bounds::variable")]
@@ -277,7 +299,17 @@ pub struct KeyRef {
 /// What one pod asks for and may use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(crates(kube_core = "::kube_core"))]
+#[x_kube(
+    crates(kube_core = "::kube_core"),
+    validation = Rule::new("!isQuantity(self.cpu) || quantity(self.cpu).isGreaterThan(quantity('0'))")
+        .message("cpu must be more than 0: it is what is reserved and billed"),
+    validation = Rule::new("!isQuantity(self.memory) || quantity(self.memory).isGreaterThan(quantity('0'))")
+        .message("memory must be more than 0: it is what is reserved and billed"),
+    validation = Rule::new("!has(self.cpuLimit) || !isQuantity(self.cpuLimit) || !isQuantity(self.cpu) || !quantity(self.cpuLimit).isLessThan(quantity(self.cpu))")
+        .message("cpuLimit must not be less than cpu"),
+    validation = Rule::new("!has(self.memoryLimit) || !isQuantity(self.memoryLimit) || !isQuantity(self.memory) || !quantity(self.memoryLimit).isLessThan(quantity(self.memory))")
+        .message("memoryLimit must not be less than memory"),
+)]
 pub struct Resources {
     /// CPU that is reserved and billed, in cores (`"2"`) or millicores (`"250m"`). Default `100m`.
     #[serde(default = "default_cpu")]
@@ -346,7 +378,11 @@ pub struct Probes {
 /// A question asked of a container again and again: exactly one of `http`, `tcp` and `exec`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(crates(kube_core = "::kube_core"))]
+#[x_kube(
+    crates(kube_core = "::kube_core"),
+    validation = Rule::new("(has(self.http) ? 1 : 0) + (has(self.tcp) ? 1 : 0) + (has(self.exec) ? 1 : 0) == 1")
+        .message("a probe has exactly one of http, tcp and exec"),
+)]
 pub struct Probe {
     /// A request whose answer must have a status from 200 to 399.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -404,14 +440,18 @@ pub struct TcpProbe {
 #[x_kube(crates(kube_core = "::kube_core"))]
 pub struct ExecProbe {
     /// The program and its arguments.
-    #[schemars(schema_with = "bounds::arguments")]
+    #[schemars(schema_with = "bounds::command")]
     pub command: Vec<String>,
 }
 
 /// Files that are mounted: exactly one of `persistent`, `emptyDir`, `secretRef` and `configMapRef`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(crates(kube_core = "::kube_core"))]
+#[x_kube(
+    crates(kube_core = "::kube_core"),
+    validation = Rule::new("(has(self.persistent) ? 1 : 0) + (has(self.emptyDir) ? 1 : 0) + (has(self.secretRef) ? 1 : 0) + (has(self.configMapRef) ? 1 : 0) == 1")
+        .message("a volume has exactly one of persistent, emptyDir, secretRef and configMapRef"),
+)]
 pub struct Volume {
     /// The volume's name, at most 63 characters; a claim is named `<system>-<component>-<volume>`.
     #[schemars(schema_with = "bounds::dns_label")]
@@ -439,7 +479,17 @@ pub struct Volume {
 /// Storage that outlives the pods.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(crates(kube_core = "::kube_core"))]
+#[x_kube(
+    crates(kube_core = "::kube_core"),
+    validation = Rule::new("!isQuantity(self.size) || quantity(self.size).isGreaterThan(quantity('0'))")
+        .message("size must be more than 0"),
+    validation = Rule::new("!isQuantity(self.size) || !quantity(self.size).isLessThan(quantity(oldSelf.size))")
+        .message("a persistent volume can grow but not shrink: give the size it had, or more"),
+    validation = Rule::new("self.accessMode == oldSelf.accessMode")
+        .message("accessMode cannot be changed: add a volume of another name"),
+    validation = Rule::new("has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)")
+        .message("storageClassName cannot be changed: add a volume of another name"),
+)]
 pub struct PersistentVolume {
     /// How much, in bytes, such as `"20Gi"`. It may grow, never shrink.
     #[schemars(schema_with = "bounds::bytes")]
