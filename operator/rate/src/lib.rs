@@ -1,1 +1,28 @@
 //! Usage, prices and cost pools become charges.
+//!
+//! Pure: no clock, no network, no store. The order in which things are done is in the types: a [`PriceBook`] comes only from a rate card that
+//! was checked, a [`Rated`] only from [`Usage`], and what is booked and billed further on only from a [`Rated`].
+
+pub mod book;
+pub mod card;
+pub mod charge;
+pub mod currency;
+pub mod period;
+pub mod price;
+pub mod rating;
+pub mod refusal;
+pub mod split;
+mod tax;
+mod timeline;
+mod total;
+pub mod usage;
+pub mod world;
+
+pub use book::PriceBook;
+pub use charge::{Charge, Line, Rated, Statement};
+pub use currency::Currency;
+pub use period::{Month, Period};
+pub use rating::RateError;
+pub use refusal::Refusal;
+pub use usage::{Usage, UsageError};
+pub use world::World;

@@ -1,0 +1,191 @@
+//! What a rating gives: lines, and a statement of them for each agency.
+
+use jiff::Timestamp;
+use maru_meter::{Completeness, Exact, Interval};
+use serde::{Deserialize, Serialize};
+
+use crate::book::Rounded;
+use crate::currency::Currency;
+use crate::period::Month;
+
+/// Why a line is charged, in the order in which lines stand on a bill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Charge {
+    /// Use of a meter at the price book's price.
+    Usage,
+    /// A part of other lines' amounts.
+    Percentage,
+    /// What is missing to the minimum charge.
+    Minimum,
+    /// Capital that is written off.
+    Amortisation,
+    /// Interest on capital.
+    Interest,
+    /// A charge on the opening book value.
+    CapitalCharge,
+    /// Running a system.
+    Operations,
+    /// The shared system's own use of the platform.
+    Platform,
+    /// The driver at the year's standard rate.
+    StandardRate,
+    /// Book value that a retired system leaves.
+    Retirement,
+    /// Capacity that was provided and not used.
+    Idle,
+    /// What the last period could not split.
+    CarryForward,
+    /// A correction by hand.
+    Adjustment,
+    /// A credit.
+    Credit,
+    /// A tax. It is spread over the lines; no line of its own has it.
+    Tax,
+}
+
+impl Charge {
+    /// Its name, as bills have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Usage => "Usage",
+            Self::Percentage => "Percentage",
+            Self::Minimum => "Minimum",
+            Self::Amortisation => "Amortisation",
+            Self::Interest => "Interest",
+            Self::CapitalCharge => "CapitalCharge",
+            Self::Operations => "Operations",
+            Self::Platform => "Platform",
+            Self::StandardRate => "StandardRate",
+            Self::Retirement => "Retirement",
+            Self::Idle => "Idle",
+            Self::CarryForward => "CarryForward",
+            Self::Adjustment => "Adjustment",
+            Self::Credit => "Credit",
+            Self::Tax => "Tax",
+        }
+    }
+}
+
+/// One figure of a bill and what it is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// `namespace/name`, `unassigned`, or none where it is for all of an agency's systems.
+    pub system: Option<String>,
+    /// Why.
+    pub charge: Charge,
+    /// The meter, where it is for use.
+    pub meter: Option<String>,
+    /// The cost item or the percentage, where it is for one.
+    pub item: Option<String>,
+    /// How much was used, where something was.
+    pub quantity: Option<Exact>,
+    /// In what unit.
+    pub unit: Option<String>,
+    /// The price of a unit in the item's currency, where there is a single one.
+    pub unit_price: Option<Exact>,
+    /// What it costs, in the bill's currency and the line's precision.
+    pub amount: Exact,
+    /// Its part of the bill's tax.
+    pub tax: Exact,
+    /// The time that it is for.
+    pub interval: Interval,
+    /// From when on taxes are looked up: its own start, or the period's last moment for what is charged by the period.
+    pub taxed_at: Timestamp,
+    /// How much of the use was seen.
+    pub completeness: Completeness,
+    /// The bill and line that it corrects.
+    pub corrects: Option<String>,
+    /// Why the amount is what it is, where that needs words.
+    pub reason: Option<String>,
+}
+
+impl Line {
+    /// The order of lines on a bill: by system, what is for all systems last; then why, what for, and when.
+    pub(crate) fn place(&self) -> Place {
+        let name = self.meter.clone().or_else(|| self.item.clone());
+        (
+            self.system.is_none(),
+            self.system.clone(),
+            self.charge,
+            name,
+            self.interval.start,
+        )
+    }
+}
+
+/// Where a line stands: its system, why, what for, and when.
+pub(crate) type Place = (bool, Option<String>, Charge, Option<String>, Timestamp);
+
+/// A tax on a part of a statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaxPart {
+    /// Such as `VAT`.
+    pub name: String,
+    /// Such as 0.1.
+    pub rate: Exact,
+    /// What it is taken of.
+    pub base: Exact,
+    /// What it comes to.
+    pub amount: Exact,
+}
+
+/// What an agency owes for a period. `subtotal + tax = total`, always.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statement {
+    /// Whose.
+    pub agency: String,
+    /// In the order of a bill.
+    pub lines: Vec<Line>,
+    /// Each tax that was taken.
+    pub taxes: Vec<TaxPart>,
+    /// Without tax.
+    pub subtotal: Exact,
+    /// The tax.
+    pub tax: Exact,
+    /// What is payable.
+    pub total: Exact,
+}
+
+/// A period, rated. Only [`crate::usage::Usage::rate`] makes one, so that whatever is booked went through all the rules.
+#[derive(Clone, Debug)]
+pub struct Rated {
+    /// The period.
+    pub(crate) month: Month,
+    pub(crate) interval: Interval,
+    pub(crate) currency: Currency,
+    pub(crate) rounded: Rounded,
+    pub(crate) statements: Vec<Statement>,
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Rated {
+    /// The month.
+    pub fn month(&self) -> Month {
+        self.month
+    }
+
+    /// Its time.
+    pub fn interval(&self) -> Interval {
+        self.interval
+    }
+
+    /// What amounts are in.
+    pub fn currency(&self) -> Currency {
+        self.currency
+    }
+
+    /// Which figure was rounded.
+    pub fn rounded(&self) -> Rounded {
+        self.rounded
+    }
+
+    /// One for each agency that owes or used anything, by name.
+    pub fn statements(&self) -> &[Statement] {
+        &self.statements
+    }
+
+    /// What a person should look at.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+}

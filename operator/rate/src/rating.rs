@@ -1,0 +1,261 @@
+//! Rating a period: from collected usage to a statement for each agency.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use maru_meter::{Completeness, Exact};
+
+use crate::book::{Item, Price, PriceBook};
+use crate::charge::{Charge, Line, Rated};
+use crate::currency::Currency;
+use crate::price::Position;
+use crate::split::largest_remainder;
+use crate::tax::statement;
+use crate::timeline::{Segment, Timeline};
+use crate::total::Total;
+use crate::usage::{BySystem, Usage};
+
+/// Why a period cannot be rated.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RateError {
+    /// Prices are in a currency whose worth is not known.
+    #[error(
+        "spec.exchangeRates: nothing is said of {currency} at {moment}, and prices in it are needed there; allowed is a rate with an earlier `from`"
+    )]
+    NoExchangeRate {
+        /// Which.
+        currency: Currency,
+        /// When.
+        moment: Timestamp,
+    },
+}
+
+impl Usage<'_> {
+    /// Works the period out.
+    pub fn rate(self) -> Result<Rated, RateError> {
+        let (book, period) = (self.book, self.period);
+        let mut agencies: BTreeSet<String> = self.agencies();
+        let mut warnings: Vec<String> = Vec::new();
+        for unknown in agencies.difference(&self.world.agencies) {
+            warnings.push(format!(
+                "agency `{unknown}` is named by usage only: no manifest describes it"
+            ));
+        }
+        agencies.extend(self.world.agencies.iter().cloned());
+        let timeline = self.timeline.clone();
+        let mut cells = self.into_cells();
+
+        let mut statements = Vec::new();
+        for agency in agencies {
+            let meters = cells.remove(&agency).unwrap_or_default();
+            let rating = AgencyRating {
+                book,
+                timeline: &timeline,
+                agency: &agency,
+            };
+            let mut lines = Vec::new();
+            for (meter, systems) in &meters {
+                rating.meter_lines(meter, systems, &mut lines, &mut warnings)?;
+            }
+            rating.percentage_lines(&mut lines);
+            rating.minimum_line(&mut lines);
+            if !lines.is_empty() {
+                statements.push(statement(book, agency, lines));
+            }
+        }
+        Ok(Rated {
+            month: period.month,
+            interval: period.interval,
+            currency: book.currency,
+            rounded: book.rounded,
+            statements,
+            warnings,
+        })
+    }
+}
+
+/// The rating of one agency.
+struct AgencyRating<'a> {
+    book: &'a PriceBook,
+    timeline: &'a Timeline,
+    agency: &'a str,
+}
+
+impl AgencyRating<'_> {
+    /// The lines of one meter: priced over all systems of the agency, then split to them.
+    fn meter_lines(
+        &self,
+        meter: &str,
+        systems: &BySystem,
+        lines: &mut Vec<Line>,
+        warnings: &mut Vec<String>,
+    ) -> Result<(), RateError> {
+        let item = |version: usize| self.book.versions[version].items.get(meter);
+        let segments = self.timeline.segments(self.book, item);
+        let sums: Vec<BTreeMap<&str, Total>> = segments.iter().map(|segment| in_segment(systems, segment)).collect();
+        let whole: Exact = sums.iter().flat_map(BTreeMap::values).map(Total::value).sum();
+        let mut position = Position::default();
+        for (segment, sums) in segments.iter().zip(&sums) {
+            if sums.is_empty() {
+                continue;
+            }
+            let Some((version, item)) = segment.version.and_then(|version| Some((version, item(version)?))) else {
+                warnings.push(format!(
+                    "agency `{}`: meter `{meter}` has use and no price from {}: its amount is 0",
+                    self.agency, segment.interval.start
+                ));
+                lines.extend(
+                    sums.iter()
+                        .map(|(system, sum)| unpriced(meter, system, sum, systems, segment)),
+                );
+                continue;
+            };
+            let quantities: Vec<Exact> = sums.values().map(Total::value).collect();
+            let quantity: Exact = quantities.iter().sum();
+            let amount = position.charge(&item.price, version, &quantity, &whole);
+            let amount = self
+                .book
+                .line_amount(&(&amount * &self.exchange(item, segment.interval.start)?));
+            let parts = largest_remainder(&amount, self.book.line_places(), &quantities);
+            for (((system, sum), quantity), part) in sums.iter().zip(quantities).zip(parts) {
+                lines.push(Line {
+                    quantity: Some(quantity),
+                    unit: Some(item.unit.clone()),
+                    unit_price: unit_price(&item.price),
+                    amount: part,
+                    completeness: sum.completeness,
+                    ..usage_line(meter, system, segment)
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// What one unit of an item's currency is worth in the card's.
+    fn exchange(&self, item: &Item, moment: Timestamp) -> Result<Exact, RateError> {
+        let Some(currency) = item.currency else {
+            return Ok(Exact::ONE);
+        };
+        self.book
+            .exchange_at(currency, moment)
+            .cloned()
+            .ok_or(RateError::NoExchangeRate { currency, moment })
+    }
+
+    /// Percentages of the amounts of the same version, cut where a tax changes.
+    fn percentage_lines(&self, lines: &mut Vec<Line>) {
+        let mut more = Vec::new();
+        for segment in self.timeline.segments(self.book, |_| None) {
+            let Some(version) = segment.version else { continue };
+            for percentage in &self.book.versions[version].percentages {
+                let mut bases: BTreeMap<&Option<String>, (Exact, Completeness)> = BTreeMap::new();
+                for line in lines
+                    .iter()
+                    .filter(|line| line.charge == Charge::Usage && line.interval.overlap(segment.interval).is_some())
+                {
+                    if line.meter.as_ref().is_some_and(|meter| percentage.of.contains(meter)) {
+                        let (base, completeness) = bases.entry(&line.system).or_default();
+                        *base += &line.amount;
+                        *completeness = (*completeness).max(line.completeness);
+                    }
+                }
+                let weights: Vec<Exact> = bases.values().map(|(base, _)| base.clone()).collect();
+                let amount = self
+                    .book
+                    .line_amount(&(&weights.iter().sum::<Exact>() * &percentage.rate));
+                let parts = largest_remainder(&amount, self.book.line_places(), &weights);
+                for ((system, (_, completeness)), part) in bases.into_iter().zip(parts) {
+                    more.push(Line {
+                        system: system.clone(),
+                        charge: Charge::Percentage,
+                        meter: None,
+                        item: Some(percentage.name.clone()),
+                        amount: part,
+                        completeness,
+                        ..usage_line("", "", &segment)
+                    });
+                }
+            }
+        }
+        lines.extend(more);
+    }
+
+    /// What is missing to the minimum charge of the version in force when the period ends.
+    fn minimum_line(&self, lines: &mut Vec<Line>) {
+        let last = self.timeline.slot(self.timeline.len() - 1);
+        let Some(version) = self.book.version_at(last.start) else {
+            return;
+        };
+        let charged: Exact = lines.iter().map(|line| &line.amount).sum();
+        let missing = self
+            .book
+            .line_amount(&(&self.book.versions[version].minimum_charge - &charged));
+        if missing.is_zero() || missing.is_negative() {
+            return;
+        }
+        let period = Segment {
+            interval: maru_meter::Interval {
+                start: self.timeline.slot(0).start,
+                end: last.end,
+            },
+            slots: 0..self.timeline.len(),
+            version: Some(version),
+        };
+        lines.push(Line {
+            system: None,
+            charge: Charge::Minimum,
+            meter: None,
+            amount: missing,
+            taxed_at: last.start,
+            ..usage_line("", "", &period)
+        });
+    }
+}
+
+/// What each system used in a segment; systems without a record in it are left out.
+fn in_segment<'c>(systems: &'c BySystem, segment: &Segment) -> BTreeMap<&'c str, Total> {
+    let mut sums: BTreeMap<&str, Total> = BTreeMap::new();
+    for (system, cell) in systems {
+        for (_, total) in cell.slots.range(segment.slots.clone()) {
+            sums.entry(system).or_default().merge(total);
+        }
+    }
+    sums
+}
+
+fn usage_line(meter: &str, system: &str, segment: &Segment) -> Line {
+    Line {
+        system: Some(system.to_owned()),
+        charge: Charge::Usage,
+        meter: Some(meter.to_owned()),
+        item: None,
+        quantity: None,
+        unit: None,
+        unit_price: None,
+        amount: Exact::ZERO,
+        tax: Exact::ZERO,
+        interval: segment.interval,
+        taxed_at: segment.interval.start,
+        completeness: Completeness::Complete,
+        corrects: None,
+        reason: None,
+    }
+}
+
+/// Use that nothing prices is on the bill all the same, with the reason.
+fn unpriced(meter: &str, system: &str, sum: &Total, systems: &BySystem, segment: &Segment) -> Line {
+    Line {
+        quantity: Some(sum.value()),
+        unit: systems.get(system).and_then(|cell| cell.unit.clone()),
+        completeness: sum.completeness,
+        reason: Some(format!("no item of the rate card prices `{meter}`")),
+        ..usage_line(meter, system, segment)
+    }
+}
+
+fn unit_price(price: &Price) -> Option<Exact> {
+    match price {
+        Price::PerUnit { unit_price, .. } => Some(unit_price.clone()),
+        _ => None,
+    }
+}
