@@ -1,1 +1,47 @@
 //! A real Kubernetes on this machine, for the tests and the demo.
+//!
+//! etcd, API server, controllers and scheduler are built from pinned Go modules. As root there is also a node that
+//! runs real containers; simulated nodes come in any number. Clusters run side by side, and everything of a cluster
+//! is gone when the process that asked for it is, however that one ended.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), maru_test_cluster::ClusterError> {
+//! use maru_test_cluster::{Cluster, ClusterOptions};
+//!
+//! let cluster = Cluster::start(ClusterOptions { kwok_nodes: 2, ..ClusterOptions::default() }).await?;
+//! let client = cluster.client()?;
+//! # drop(client);
+//! cluster.stop().await
+//! # }
+//! ```
+
+mod cluster;
+mod command;
+mod control_plane;
+mod debian;
+mod error;
+mod inner;
+mod kubeconfig;
+mod kwok;
+mod layout;
+mod network;
+mod node;
+mod options;
+mod pki;
+mod places;
+mod program;
+mod programs;
+mod progress;
+mod register;
+mod service;
+mod start;
+mod supervisor;
+mod supervisor_program;
+
+pub use cluster::{Cluster, shared};
+pub use error::ClusterError;
+pub use layout::State;
+pub use options::{ClusterOptions, KwokPool, KwokTaint, Limits, RealNode};
+pub use places::cache_dir;
+pub use program::main;
+pub use progress::{Event, Reporter};

@@ -1,0 +1,255 @@
+//! A cluster in the hands of a test.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use kube::{Client, Config};
+use tokio::sync::OnceCell;
+
+use crate::{
+    error::{ClusterError, Doing},
+    layout::State,
+    options::ClusterOptions,
+    progress::{Event, Reporter},
+    start,
+    supervisor::DETACH,
+    supervisor_program,
+};
+
+/// How long a drop waits for the supervisor to take everything away.
+const END: Duration = Duration::from_secs(30);
+
+/// A cluster that lives until this is dropped, or until this process ends in whatever way.
+#[derive(Debug)]
+pub struct Cluster {
+    kubeconfig: PathBuf,
+    config: Config,
+    held: Option<Held>,
+}
+
+/// The supervisor of a cluster that we started. Closing its standard input ends it.
+#[derive(Debug)]
+struct Held {
+    supervisor: Child,
+    dir: PathBuf,
+    state: State,
+}
+
+impl Cluster {
+    /// Builds what is missing, starts a cluster and returns when it answers.
+    ///
+    /// # Errors
+    /// When a program cannot be built or a part does not come up; the text holds the end of its log.
+    pub async fn start(options: ClusterOptions) -> Result<Self, ClusterError> {
+        Self::start_reporting(options, Reporter::people()).await
+    }
+
+    /// The same, with progress handed to `reporter`.
+    pub async fn start_reporting(
+        options: ClusterOptions,
+        reporter: Reporter,
+    ) -> Result<Self, ClusterError> {
+        let held = tokio::task::spawn_blocking(move || Held::start(options, &reporter))
+            .await
+            .map_err(|error| ClusterError::Start(error.to_string()))??;
+        let kubeconfig = held.dir.join("kubeconfig");
+        let config = start::config(&kubeconfig).await?;
+        Ok(Self {
+            kubeconfig,
+            config,
+            held: Some(held),
+        })
+    }
+
+    /// The cluster that `KUBECONFIG_FOR_TESTS` or `KUBECONFIG` names, else a new one with the default options.
+    pub async fn from_env() -> Result<Self, ClusterError> {
+        Self::from_env_or(ClusterOptions::default()).await
+    }
+
+    /// The cluster that `KUBECONFIG_FOR_TESTS` or `KUBECONFIG` names, else a new one.
+    pub async fn from_env_or(options: ClusterOptions) -> Result<Self, ClusterError> {
+        let given = ["KUBECONFIG_FOR_TESTS", "KUBECONFIG"]
+            .into_iter()
+            .filter_map(std::env::var_os)
+            .find(|path| !path.is_empty());
+        match given {
+            Some(path) => Self::existing(Path::new(&path)).await,
+            None => Self::start(options).await,
+        }
+    }
+
+    /// A cluster that is there already. It is left as it is when this is dropped.
+    pub async fn existing(kubeconfig: &Path) -> Result<Self, ClusterError> {
+        Ok(Self {
+            kubeconfig: kubeconfig.to_owned(),
+            config: start::config(kubeconfig).await?,
+            held: None,
+        })
+    }
+
+    /// The administrator's kubeconfig.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// How a client reaches the API server as administrator.
+    pub fn config(&self) -> Config {
+        self.config.clone()
+    }
+
+    /// A new client with the administrator's rights. It belongs to the runtime it was made on.
+    ///
+    /// # Errors
+    /// When the TLS setup is refused.
+    pub fn client(&self) -> Result<Client, ClusterError> {
+        Ok(Client::try_from(self.config())?)
+    }
+
+    /// A new client that acts as `user`, a member of `groups`. Add `system:authenticated` where it matters.
+    pub fn client_as(&self, user: &str, groups: &[&str]) -> Result<Client, ClusterError> {
+        let mut config = self.config();
+        config.auth_info.impersonate = Some(user.to_owned());
+        let groups = groups.iter().map(|&group| group.to_owned()).collect();
+        config.auth_info.impersonate_groups = Some(groups);
+        Ok(Client::try_from(config)?)
+    }
+
+    /// Ends the cluster and waits until everything of it is gone. One that was there before is left alone.
+    pub async fn stop(mut self) -> Result<(), ClusterError> {
+        let Some(held) = self.held.take() else {
+            return Ok(());
+        };
+        tokio::task::spawn_blocking(move || drop(held))
+            .await
+            .map_err(|error| ClusterError::Start(error.to_string()))
+    }
+
+    /// Whether the cluster has a node that runs real containers. Unknown clusters are taken to have one.
+    pub fn has_real_node(&self) -> bool {
+        match &self.held {
+            Some(held) => held.state.real_node.is_some(),
+            None => true,
+        }
+    }
+
+    /// The folder with the cluster's files and logs, for a cluster that was started here.
+    pub fn dir(&self) -> Option<&Path> {
+        self.held.as_ref().map(|held| held.dir.as_path())
+    }
+
+    /// What is known of a cluster that was started here.
+    pub fn state(&self) -> Option<&State> {
+        self.held.as_ref().map(|held| &held.state)
+    }
+
+    /// The audit log, for a cluster that was started here with `audit`.
+    pub fn audit_log(&self) -> Option<PathBuf> {
+        self.dir().map(|dir| dir.join("logs/audit.log"))
+    }
+
+    /// Lets the cluster live on without this process; `maru-cluster down` ends it.
+    pub(crate) fn detach(mut self) -> Result<(), ClusterError> {
+        if let Some(mut held) = self.held.take() {
+            let pipe = held.supervisor.stdin.as_mut();
+            let told = pipe.map_or(Ok(()), |pipe| writeln!(pipe, "{DETACH}"));
+            told.doing(|| "letting the cluster go".to_owned())?;
+            // Without running its destructor, which would wait for the end.
+            std::mem::forget(held);
+        }
+        Ok(())
+    }
+}
+
+impl Held {
+    fn start(mut options: ClusterOptions, reporter: &Reporter) -> Result<Self, ClusterError> {
+        let dir = options.dir.get_or_insert_with(new_folder).clone();
+        let mut supervisor = Command::new(supervisor_program::find()?)
+            .args(["supervise", "--options", &serde_json::to_string(&options)?])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .doing(|| "starting maru-cluster".to_owned())?;
+        let outcome = follow(&mut supervisor, reporter);
+        if let Err(error) = outcome {
+            close_and_wait(&mut supervisor);
+            return Err(error);
+        }
+        let state = dir.join("state.json");
+        let text = fs::read(&state).doing(|| format!("reading {}", state.display()));
+        match text.and_then(|text| Ok(serde_json::from_slice(&text)?)) {
+            Ok(state) => Ok(Self {
+                supervisor,
+                dir,
+                state,
+            }),
+            Err(error) => {
+                close_and_wait(&mut supervisor);
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        close_and_wait(&mut self.supervisor);
+    }
+}
+
+/// Hands on what the supervisor reports until the cluster is ready or will never be.
+fn follow(supervisor: &mut Child, reporter: &Reporter) -> Result<(), ClusterError> {
+    let Some(events) = supervisor.stdout.take() else {
+        return Err(ClusterError::Start("no word from maru-cluster".to_owned()));
+    };
+    for line in BufReader::new(events).lines() {
+        let line = line.doing(|| "listening to maru-cluster".to_owned())?;
+        let Ok(event) = serde_json::from_str::<Event>(&line) else {
+            reporter.note(line);
+            continue;
+        };
+        reporter.report(&event);
+        match event {
+            Event::Ready { .. } => return Ok(()),
+            Event::Failed { text } => return Err(ClusterError::Start(text)),
+            Event::Began { .. } | Event::Ended { .. } | Event::Note { .. } => {}
+        }
+    }
+    Err(ClusterError::Start(
+        "maru-cluster ended without a word".to_owned(),
+    ))
+}
+
+fn close_and_wait(supervisor: &mut Child) {
+    drop(supervisor.stdin.take());
+    let begin = Instant::now();
+    while let Ok(None) = supervisor.try_wait() {
+        if begin.elapsed() > END {
+            eprintln!("the test cluster has not ended after {} s", END.as_secs());
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A folder that no other cluster uses.
+fn new_folder() -> PathBuf {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("maru-cluster-{}-{count}", std::process::id());
+    std::env::temp_dir().join(name)
+}
+
+static SHARED: OnceCell<Cluster> = OnceCell::const_new();
+
+/// The one cluster that all tests of this process share, or the one that the environment names.
+///
+/// It is started at the first call with the default options and is gone soon after the process has ended.
+pub async fn shared() -> Result<&'static Cluster, ClusterError> {
+    SHARED.get_or_try_init(Cluster::from_env).await
+}

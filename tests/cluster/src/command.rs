@@ -1,0 +1,58 @@
+//! Short commands that are run to their end.
+
+use std::{path::Path, process::Stdio};
+
+use tokio::process::Command;
+
+use crate::error::{ClusterError, Doing};
+
+/// Runs `program` to its end and gives what it wrote to standard output. It is killed when the caller gives up.
+pub(crate) async fn run(program: impl AsRef<Path>, args: &[&str]) -> Result<String, ClusterError> {
+    let mut command = Command::new(program.as_ref());
+    command.args(args);
+    finish(&mut command).await
+}
+
+/// Runs a prepared command to its end and gives what it wrote to standard output.
+pub(crate) async fn finish(command: &mut Command) -> Result<String, ClusterError> {
+    let line = words(command);
+    let output = command
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .doing(|| format!("running `{line}`"))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.push_str(&String::from_utf8_lossy(&output.stderr));
+    Err(ClusterError::Command {
+        command: line,
+        status: output.status.to_string(),
+        output: last_lines(&text, 20),
+    })
+}
+
+/// Whether a program of this name is found in `PATH` or in the folders that only root's `PATH` has.
+pub(crate) fn installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .any(|folder| folder.join(program).is_file())
+}
+
+/// The last `count` lines of a text.
+pub(crate) fn last_lines(text: &str, count: usize) -> String {
+    let lines: Vec<&str> = text.trim_end().lines().collect();
+    lines[lines.len().saturating_sub(count)..].join("\n")
+}
+
+fn words(command: &Command) -> String {
+    let command = command.as_std();
+    std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(|word| word.to_string_lossy())
+        .collect::<Vec<_>>()
+        .join(" ")
+}

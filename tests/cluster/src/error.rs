@@ -1,0 +1,91 @@
+//! What can go wrong on the way to a cluster, said so that the reader knows what to do next.
+
+use std::{io, path::PathBuf};
+
+/// Why a cluster could not be built, started, reached or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// A program that the harness cannot build itself is not installed.
+    #[error("`{program}` is not installed: {hint}")]
+    Missing {
+        /// The command that was looked for.
+        program: String,
+        /// What to install, and how.
+        hint: String,
+    },
+    /// A file, folder, pipe or socket refused.
+    #[error("{doing}: {source}")]
+    Io {
+        /// What was being done.
+        doing: String,
+        /// What the system answered.
+        source: io::Error,
+    },
+    /// A command ended with an error.
+    #[error("`{command}` failed ({status}): {output}")]
+    Command {
+        /// The command line.
+        command: String,
+        /// The exit status.
+        status: String,
+        /// The end of what it printed.
+        output: String,
+    },
+    /// The cluster did not come up; the text holds the last lines of the log that matters.
+    #[error("the cluster did not start: {0}")]
+    Start(String),
+    /// A part was asked for that this cluster does not have.
+    #[error("this cluster has no {0}")]
+    Without(&'static str),
+    /// A key or a certificate could not be made.
+    #[error("certificates: {0}")]
+    Certificates(#[from] rcgen::Error),
+    /// The API server answered with an error.
+    #[error("API server: {0}")]
+    Kube(Box<kube::Error>),
+    /// A kubeconfig could not be read or understood.
+    #[error("kubeconfig {}: {message}", path.display())]
+    Kubeconfig {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// Settings could not be written or read as JSON or YAML.
+    #[error("{what}: {message}")]
+    Format {
+        /// Which document.
+        what: &'static str,
+        /// What is wrong with it.
+        message: String,
+    },
+}
+
+impl From<kube::Error> for ClusterError {
+    fn from(error: kube::Error) -> Self {
+        Self::Kube(Box::new(error))
+    }
+}
+
+impl From<serde_json::Error> for ClusterError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Format {
+            what: "JSON",
+            message: error.to_string(),
+        }
+    }
+}
+
+/// Names what was being done when the system refused.
+pub(crate) trait Doing<T> {
+    fn doing(self, what: impl FnOnce() -> String) -> Result<T, ClusterError>;
+}
+
+impl<T> Doing<T> for io::Result<T> {
+    fn doing(self, what: impl FnOnce() -> String) -> Result<T, ClusterError> {
+        self.map_err(|source| ClusterError::Io {
+            doing: what(),
+            source,
+        })
+    }
+}

@@ -1,0 +1,73 @@
+//! The folder of one cluster: who reads and writes what in it.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::{ClusterError, Doing},
+    places,
+};
+
+/// The folder of one cluster.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    pub(crate) dir: PathBuf,
+}
+
+/// What others may know of a running cluster, kept in `state.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// The number of the cluster on this machine; its networks are `10.200.N.0/24` and `10.201.N.0/24`.
+    pub number: u8,
+    /// The process that holds the cluster.
+    pub supervisor: i32,
+    /// The process whose end ends all others.
+    pub inner: u32,
+    /// Where the API server answers.
+    pub server: String,
+    /// The name of the node that runs real containers, if there is one.
+    pub real_node: Option<String>,
+    /// How many simulated nodes it was started with.
+    pub kwok_nodes: u32,
+}
+
+impl Layout {
+    /// Prepares the folder.
+    pub(crate) fn create(dir: &Path) -> Result<Self, ClusterError> {
+        for folder in ["pki", "logs", "config"] {
+            places::create(&dir.join(folder))?;
+        }
+        let dir = dir
+            .canonicalize()
+            .doing(|| format!("looking at {}", dir.display()))?;
+        Ok(Self { dir })
+    }
+
+    pub(crate) fn pki(&self, file: &str) -> PathBuf {
+        self.dir.join("pki").join(file)
+    }
+
+    pub(crate) fn config(&self, file: &str) -> PathBuf {
+        self.dir.join("config").join(file)
+    }
+
+    /// The kubeconfig of one part of the cluster.
+    pub(crate) fn kubeconfig_of(&self, part: &str) -> PathBuf {
+        self.config(&format!("{part}.kubeconfig"))
+    }
+
+    /// The administrator's kubeconfig.
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
+        self.dir.join("kubeconfig")
+    }
+
+    /// The audit log, when the options ask for one.
+    pub(crate) fn audit_log(&self) -> PathBuf {
+        self.dir.join("logs/audit.log")
+    }
+
+    pub(crate) fn state(&self) -> PathBuf {
+        self.dir.join("state.json")
+    }
+}

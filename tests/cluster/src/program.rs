@@ -1,0 +1,197 @@
+//! The commands of `maru-cluster`.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+
+use crate::{
+    cluster::Cluster,
+    error::{ClusterError, Doing},
+    inner,
+    options::{ClusterOptions, RealNode},
+    places,
+    programs,
+    progress::Reporter,
+    register, start, supervisor,
+};
+
+/// A real Kubernetes on this machine.
+#[derive(Parser)]
+#[command(name = "maru-cluster", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Subcommands,
+}
+
+#[derive(Subcommand)]
+enum Subcommands {
+    /// Start the cluster, unless it runs already, and print the path of its kubeconfig.
+    Up(Up),
+    /// End the cluster and take everything of it away.
+    Down(Place),
+    /// Say whether the cluster runs, and where.
+    Status(Place),
+    /// Build the cluster's programs and start nothing.
+    Build,
+    /// Hold a cluster (what the other commands start).
+    #[command(hide = true)]
+    Supervise {
+        #[arg(long)]
+        options: String,
+    },
+    /// Run a cluster's processes (what `supervise` starts).
+    #[command(hide = true)]
+    Inner {
+        #[arg(long)]
+        dir: PathBuf,
+    },
+}
+
+#[derive(clap::Args)]
+struct Place {
+    /// The folder with the kubeconfig.
+    #[arg(long, default_value = ".maru")]
+    dir: PathBuf,
+}
+
+#[derive(clap::Args)]
+struct Up {
+    #[command(flatten)]
+    place: Place,
+    /// How many simulated nodes.
+    #[arg(long, default_value_t = 0)]
+    kwok_nodes: u32,
+    /// No node with real containers, even when it is possible.
+    #[arg(long)]
+    no_real_node: bool,
+    /// Install the Gateway API's custom resource definitions.
+    #[arg(long)]
+    gateway_api: bool,
+    /// Write an audit log.
+    #[arg(long)]
+    audit: bool,
+}
+
+impl Place {
+    /// The folder of the cluster itself.
+    fn cluster(&self) -> PathBuf {
+        let dir = self.dir.join("cluster");
+        dir.canonicalize().unwrap_or(dir)
+    }
+
+    fn kubeconfig(&self) -> PathBuf {
+        self.dir.join("kubeconfig")
+    }
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        // Before any runtime: this process is plain threads.
+        Subcommands::Inner { dir } => inner::run(&dir),
+        command => tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .doing(|| "starting".to_owned())
+            .and_then(|runtime| runtime.block_on(run(command))),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("maru-cluster: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Subcommands) -> Result<(), ClusterError> {
+    match command {
+        Subcommands::Up(up) => self::up(&up).await,
+        Subcommands::Down(place) => down(&place).await,
+        Subcommands::Status(place) => status(&place).await,
+        Subcommands::Build => build().await,
+        Subcommands::Supervise { options } => {
+            supervisor::supervise(serde_json::from_str(&options)?).await
+        }
+        Subcommands::Inner { dir } => inner::run(&dir),
+    }
+}
+
+async fn up(up: &Up) -> Result<(), ClusterError> {
+    places::create(&up.place.dir)?;
+    let kubeconfig = up.place.kubeconfig();
+    if register::find(&up.place.cluster())?.is_some() && healthy(&kubeconfig).await {
+        println!("{}", kubeconfig.display());
+        return Ok(());
+    }
+    supervisor::down(&up.place.cluster()).await?;
+    let dir = std::path::absolute(up.place.dir.join("cluster"));
+    let copy = std::path::absolute(&kubeconfig);
+    let options = ClusterOptions {
+        node: if up.no_real_node {
+            RealNode::Never
+        } else {
+            RealNode::WhenPossible
+        },
+        kwok_nodes: up.kwok_nodes,
+        gateway_api: up.gateway_api,
+        audit: up.audit,
+        dir: Some(dir.doing(|| "finding the folder".to_owned())?),
+        kubeconfig: Some(copy.doing(|| "finding the folder".to_owned())?),
+        ..ClusterOptions::default()
+    };
+    Cluster::start(options).await?.detach()?;
+    println!("{}", kubeconfig.display());
+    Ok(())
+}
+
+async fn healthy(kubeconfig: &Path) -> bool {
+    match start::client(kubeconfig).await {
+        Ok(client) => client.apiserver_version().await.is_ok(),
+        Err(_) => false,
+    }
+}
+
+async fn down(place: &Place) -> Result<(), ClusterError> {
+    if supervisor::down(&place.cluster()).await? {
+        eprintln!("the cluster is gone");
+    } else {
+        eprintln!("no cluster runs here");
+    }
+    Ok(())
+}
+
+async fn status(place: &Place) -> Result<(), ClusterError> {
+    let Some(record) = register::find(&place.cluster())? else {
+        return Err(ClusterError::Start(format!(
+            "no cluster runs in {}; `maru-cluster up` starts one",
+            place.dir.display()
+        )));
+    };
+    let client = start::client(&place.kubeconfig()).await?;
+    let version = client.apiserver_version().await?;
+    println!(
+        "Kubernetes {} held by process {}, files in {}",
+        version.git_version,
+        record.supervisor,
+        record.dir.display()
+    );
+    println!("{}", place.kubeconfig().display());
+    Ok(())
+}
+
+async fn build() -> Result<(), ClusterError> {
+    let reporter = Reporter::people();
+    programs::ensure(programs::CONTROL_PLANE, &reporter).await?;
+    programs::ensure(programs::REAL_NODE, &reporter).await?;
+    programs::ensure(&[programs::KWOK_CONTROLLER], &reporter).await?;
+    programs::kwok_stages(&reporter).await?;
+    programs::gateway_api_crds(&reporter).await?;
+    for program in [programs::CONTROL_PLANE, programs::REAL_NODE].concat() {
+        println!("{}", program.path()?.display());
+    }
+    Ok(())
+}

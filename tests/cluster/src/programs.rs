@@ -1,0 +1,270 @@
+//! The programs a cluster is made of: built from pinned Go modules when they are missing, and kept in the cache.
+
+use std::{
+    fs::{self, File, TryLockError},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use sha2::{Digest, Sha256};
+use tokio::process::Command;
+
+use crate::{
+    command,
+    error::{ClusterError, Doing},
+    places,
+    progress::Reporter,
+};
+
+const KUBERNETES: &str = "v1.37.2";
+const ETCD: &str = "v3.7.3";
+const KWOK: &str = "v0.8.0";
+const CONTAINERD: &str = "v2.4.2";
+const GATEWAY_API: &str = "v1.7.0";
+
+/// A command that is built from a Go module of this room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Program {
+    pub(crate) name: &'static str,
+    /// The folder under `go/`.
+    module: &'static str,
+    package: &'static str,
+    version: Version,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Version {
+    /// The version of the module that the folder's `go.mod` pins.
+    Pinned(&'static str),
+    /// This room's own source: the version is a digest of it.
+    Own,
+}
+
+const fn pinned(
+    name: &'static str,
+    module: &'static str,
+    package: &'static str,
+    version: &'static str,
+) -> Program {
+    Program {
+        name,
+        module,
+        package,
+        version: Version::Pinned(version),
+    }
+}
+
+const fn own(name: &'static str) -> Program {
+    Program {
+        name,
+        module: name,
+        package: ".",
+        version: Version::Own,
+    }
+}
+
+#[rustfmt::skip]
+mod list {
+    use super::{CONTAINERD, ETCD, KUBERNETES, KWOK, Program, own, pinned};
+
+    pub(crate) const ETCD_SERVER: Program = pinned("etcd", "etcd", "go.etcd.io/etcd/server/v3", ETCD);
+    pub(crate) const API_SERVER: Program = pinned("kube-apiserver", "kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver", KUBERNETES);
+    pub(crate) const CONTROLLERS: Program = pinned("kube-controller-manager", "kubernetes", "k8s.io/kubernetes/cmd/kube-controller-manager", KUBERNETES);
+    pub(crate) const SCHEDULER: Program = pinned("kube-scheduler", "kubernetes", "k8s.io/kubernetes/cmd/kube-scheduler", KUBERNETES);
+    pub(crate) const KUBELET: Program = pinned("kubelet", "kubernetes", "k8s.io/kubernetes/cmd/kubelet", KUBERNETES);
+    pub(crate) const KUBECTL: Program = pinned("kubectl", "kubernetes", "k8s.io/kubernetes/cmd/kubectl", KUBERNETES);
+    pub(crate) const KWOK_CONTROLLER: Program = pinned("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok", KWOK);
+    pub(crate) const CONTAINERD_SERVER: Program = pinned("containerd", "containerd", "github.com/containerd/containerd/v2/cmd/containerd", CONTAINERD);
+    pub(crate) const SHIM: Program = pinned("containerd-shim-runc-v2", "containerd", "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2", CONTAINERD);
+    pub(crate) const CTR: Program = pinned("ctr", "containerd", "github.com/containerd/containerd/v2/cmd/ctr", CONTAINERD);
+    pub(crate) const PAUSE: Program = own("pause");
+    pub(crate) const HELLO: Program = own("hello");
+}
+pub(crate) use list::*;
+
+/// What every cluster needs.
+pub(crate) const CONTROL_PLANE: &[Program] =
+    &[ETCD_SERVER, API_SERVER, CONTROLLERS, SCHEDULER, KUBECTL];
+/// What a node with real containers needs beside them.
+pub(crate) const REAL_NODE: &[Program] = &[CONTAINERD_SERVER, SHIM, CTR, KUBELET, PAUSE, HELLO];
+
+impl Program {
+    /// Where the built program is, whether it has been built or not.
+    pub(crate) fn path(&self) -> Result<PathBuf, ClusterError> {
+        if let Some(given) = self.given() {
+            return Ok(given);
+        }
+        let version = match self.version {
+            Version::Pinned(version) => version.to_owned(),
+            Version::Own => digest_of(&places::go_modules().join(self.module))?,
+        };
+        Ok(bin_dir().join(format!("{}-{version}", self.name)))
+    }
+
+    /// The one that `KUBEBUILDER_ASSETS` names, as other operators' tests take it.
+    fn given(&self) -> Option<PathBuf> {
+        let assets = std::env::var_os("KUBEBUILDER_ASSETS")?;
+        let honoured = [ETCD_SERVER, API_SERVER].contains(self);
+        let path = Path::new(&assets).join(self.name);
+        (honoured && path.is_file()).then_some(path)
+    }
+
+    fn linker_flags(&self) -> String {
+        let mut flags = "-s -w".to_owned();
+        if self.module == "kubernetes" {
+            for package in ["k8s.io/component-base/version", "k8s.io/client-go/pkg/version"] {
+                flags.push_str(&format!(" -X {package}.gitVersion={KUBERNETES}"));
+            }
+            flags.push_str(" -X k8s.io/component-base/version.gitMajor=1");
+            flags.push_str(" -X k8s.io/component-base/version.gitMinor=37");
+        }
+        flags
+    }
+
+    async fn build(&self, target: &Path) -> Result<(), ClusterError> {
+        let unfinished = target.with_extension(format!("{}.unfinished", std::process::id()));
+        let mut go = go()?;
+        go.current_dir(places::go_modules().join(self.module))
+            .env("CGO_ENABLED", "0")
+            .args(["build", "-trimpath", "-ldflags", &self.linker_flags(), "-o"])
+            .arg(&unfinished)
+            .arg(self.package);
+        let built = command::finish(&mut go).await;
+        if built.is_ok() {
+            fs::rename(&unfinished, target).doing(|| format!("moving {} there", target.display()))?;
+        } else {
+            let _ = fs::remove_file(&unfinished);
+        }
+        built.map(drop)
+    }
+}
+
+/// Builds those of `programs` that the cache does not have. Of several processes one builds and the others wait.
+pub(crate) async fn ensure(programs: &[Program], reporter: &Reporter) -> Result<(), ClusterError> {
+    for program in programs {
+        let path = program.path()?;
+        if path.is_file() {
+            continue;
+        }
+        places::create(&bin_dir())?;
+        let _lock = lock_builds(reporter).await?;
+        if !path.is_file() {
+            let step = format!("building {}", program.name);
+            reporter.step(&step, program.build(&path)).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The folder with kwok's own rules for simulated nodes, pods and volumes, taken from its module.
+pub(crate) async fn kwok_stages(reporter: &Reporter) -> Result<PathBuf, ClusterError> {
+    let folders = ["kustomize/stage/node/fast", "kustomize/stage/pod/fast"];
+    module_files("kwok", "sigs.k8s.io/kwok", KWOK, &folders, reporter).await
+}
+
+/// The folder with the Gateway API's custom resource definitions, standard channel.
+pub(crate) async fn gateway_api_crds(reporter: &Reporter) -> Result<PathBuf, ClusterError> {
+    let module = "sigs.k8s.io/gateway-api";
+    let folders = ["config/crd/standard"];
+    module_files("gateway-api", module, GATEWAY_API, &folders, reporter).await
+}
+
+/// Keeps the YAML files in `folders` of a module in the cache, so that a start needs neither Go nor its module cache.
+async fn module_files(
+    name: &str,
+    module: &str,
+    version: &str,
+    folders: &[&str],
+    reporter: &Reporter,
+) -> Result<PathBuf, ClusterError> {
+    let kept = places::cache_dir().join(format!("{name}-{version}"));
+    if kept.is_dir() {
+        return Ok(kept);
+    }
+    places::create(&bin_dir())?;
+    let _lock = lock_builds(reporter).await?;
+    if kept.is_dir() {
+        return Ok(kept);
+    }
+    let mut download = go()?;
+    download
+        .current_dir(places::go_modules().join(name))
+        .args(["mod", "download", "-json", &format!("{module}@{version}")]);
+    let step = format!("fetching {name} {version}");
+    let answer = reporter
+        .step(&step, command::finish(&mut download))
+        .await?;
+    let answer: serde_json::Value = serde_json::from_str(&answer)?;
+    let source = PathBuf::from(answer["Dir"].as_str().unwrap_or_default());
+    let unfinished = kept.with_extension("unfinished");
+    places::create(&unfinished)?;
+    for folder in folders {
+        copy_yaml(&source.join(folder), &unfinished)?;
+    }
+    fs::rename(&unfinished, &kept).doing(|| format!("keeping {}", kept.display()))?;
+    Ok(kept)
+}
+
+fn copy_yaml(from: &Path, to: &Path) -> Result<(), ClusterError> {
+    for entry in fs::read_dir(from).doing(|| format!("reading {}", from.display()))? {
+        let path = entry.doing(|| format!("reading {}", from.display()))?.path();
+        let kustomization = path.file_stem().is_some_and(|stem| stem == "kustomization");
+        if let Some(name) = path.file_name()
+            && path.extension().is_some_and(|extension| extension == "yaml")
+            && !kustomization
+        {
+            let text = fs::read(&path).doing(|| format!("reading {}", path.display()))?;
+            fs::write(to.join(name), text).doing(|| format!("writing {}", to.display()))?;
+        }
+    }
+    Ok(())
+}
+
+fn bin_dir() -> PathBuf {
+    places::cache_dir().join("bin")
+}
+
+/// The first eight hexadecimal digits of a digest of a folder's Go files.
+fn digest_of(folder: &Path) -> Result<String, ClusterError> {
+    let entries = fs::read_dir(folder).doing(|| format!("reading {}", folder.display()))?;
+    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    files.sort();
+    let mut digest = Sha256::new();
+    for file in files {
+        digest.update(fs::read(&file).doing(|| format!("reading {}", file.display()))?);
+    }
+    let digest = digest.finalize();
+    Ok(digest[..4].iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn go() -> Result<Command, ClusterError> {
+    if command::installed("go") {
+        return Ok(Command::new("go"));
+    }
+    Err(ClusterError::Missing {
+        program: "go".to_owned(),
+        hint: "the cluster is built from Go modules; install Go 1.26 or newer".to_owned(),
+    })
+}
+
+/// Waits until no other process builds. A future that is dropped stops waiting.
+async fn lock_builds(reporter: &Reporter) -> Result<File, ClusterError> {
+    let path = bin_dir().join(".lock");
+    let file = File::create(&path).doing(|| format!("creating {}", path.display()))?;
+    let mut told = false;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => {
+                if !told {
+                    reporter.note("another process is building the cluster's programs; waiting for it");
+                    told = true;
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            Err(TryLockError::Error(source)) => {
+                return Err(source).doing(|| format!("locking {}", path.display()));
+            }
+        }
+    }
+}
