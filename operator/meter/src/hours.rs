@@ -1,11 +1,12 @@
 //! Cutting time at the hour.
 
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 
 const HOUR: i64 = 3600;
 
 /// A half-open interval of time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Interval {
     /// Inclusive.
     pub start: Timestamp,

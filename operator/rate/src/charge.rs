@@ -67,7 +67,8 @@ impl Charge {
 }
 
 /// One figure of a bill and what it is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Line {
     /// `namespace/name`, `unassigned`, or none where it is for all of an agency's systems.
     pub system: Option<String>,
@@ -117,7 +118,8 @@ impl Line {
 pub(crate) type Place = (bool, Option<String>, Charge, Option<String>, Timestamp);
 
 /// A tax on a part of a statement.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct TaxPart {
     /// Such as `VAT`.
     pub name: String,
@@ -130,7 +132,8 @@ pub struct TaxPart {
 }
 
 /// What an agency owes for a period. `subtotal + tax = total`, always.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Statement {
     /// Whose.
     pub agency: String,

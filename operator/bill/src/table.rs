@@ -1,0 +1,150 @@
+//! Bills as a table for the terminal.
+
+use std::fmt::Write;
+
+use maru_meter::{Completeness, Exact};
+use maru_rate::Currency;
+use unicode_width::UnicodeWidthStr;
+
+use crate::bill::{Bill, BillLine};
+
+const HEADERS: [&str; 7] = ["SYSTEM", "CHARGE", "FOR", "QUANTITY", "UNIT", "PRICE", "AMOUNT"];
+/// Columns of numbers stand to the right.
+const NUMBERS: [bool; 7] = [false, false, false, true, false, true, true];
+/// Places of a quantity that a person looks at; JSON has all of them.
+const QUANTITY_PLACES: u32 = 6;
+
+/// The bills one after the other, each with a head, its lines and its totals, then the warnings.
+pub fn table(bills: &[Bill], warnings: &[String]) -> String {
+    let mut text = String::new();
+    for bill in bills {
+        one(&mut text, bill);
+        text.push('\n');
+    }
+    if bills.is_empty() {
+        text.push_str("No bills: nothing was used and nothing is owed.\n");
+    }
+    for warning in warnings {
+        let _ = writeln!(text, "warning: {warning}");
+    }
+    text
+}
+
+fn one(text: &mut String, bill: &Bill) {
+    let number = bill.number.as_deref().unwrap_or("draft");
+    let _ = writeln!(
+        text,
+        "{} · {} · {:?} {number} · {}",
+        bill.agency, bill.period, bill.kind, bill.currency
+    );
+    let mut rows: Vec<[String; 7]> = vec![HEADERS.map(str::to_owned)];
+    rows.extend(bill.lines.iter().map(|line| row(line, &bill.currency)));
+    let totals = [("Subtotal", &bill.subtotal), ("Tax", &bill.tax), ("Total", &bill.total)];
+    for (name, amount) in totals {
+        let empty = String::new;
+        rows.push([
+            name.to_owned(),
+            empty(),
+            empty(),
+            empty(),
+            empty(),
+            empty(),
+            money(amount, &bill.currency),
+        ]);
+    }
+    let widths: Vec<usize> = (0..HEADERS.len())
+        .map(|column| rows.iter().map(|row| row[column].width()).max().unwrap_or(0))
+        .collect();
+    let rule = widths.iter().sum::<usize>() + 2 * (widths.len() - 1);
+    for (index, row) in rows.iter().enumerate() {
+        if index + totals.len() == rows.len() {
+            let _ = writeln!(text, "{}", "─".repeat(rule));
+        }
+        let _ = writeln!(text, "{}", padded(row, &widths).trim_end());
+    }
+    for reason in bill.lines.iter().filter_map(|line| line.reason.as_ref()) {
+        let _ = writeln!(text, "note: {reason}");
+    }
+}
+
+/// The columns of a row; wide letters such as Hangul take two places in a terminal.
+fn padded(row: &[String; 7], widths: &[usize]) -> String {
+    let cell = |column: usize| {
+        let fill = " ".repeat(widths[column] - row[column].width());
+        if NUMBERS[column] {
+            format!("{fill}{}", row[column])
+        } else {
+            format!("{}{fill}", row[column])
+        }
+    };
+    (0..row.len()).map(cell).collect::<Vec<_>>().join("  ")
+}
+
+fn row(line: &BillLine, currency: &str) -> [String; 7] {
+    let mark = match line.completeness {
+        Completeness::Complete => "",
+        Completeness::Estimated => " (estimated)",
+        Completeness::Missing => " (missing)",
+    };
+    [
+        line.system.clone().unwrap_or_else(|| "all systems".to_owned()),
+        line.charge.name().to_owned(),
+        line.meter.clone().or_else(|| line.item.clone()).unwrap_or_default(),
+        line.quantity.as_ref().map(shown_quantity).unwrap_or_default() + mark,
+        line.unit.clone().unwrap_or_default(),
+        line.unit_price
+            .as_ref()
+            .map(|price| grouped(&price.to_string()))
+            .unwrap_or_default(),
+        money(&line.amount, currency),
+    ]
+}
+
+fn shown_quantity(quantity: &Exact) -> String {
+    let shown = quantity.round(QUANTITY_PLACES, maru_meter::Rounding::HalfUp);
+    grouped(&shown.to_string())
+}
+
+/// An amount with all places of its currency, or more where a line keeps more.
+fn money(amount: &Exact, currency: &str) -> String {
+    let minor = Currency::read("currency", currency).map_or(0, Currency::places);
+    let places = amount.places().unwrap_or(minor).max(minor);
+    grouped(&amount.to_fixed(places))
+}
+
+/// Thousands set apart by commas.
+fn grouped(number: &str) -> String {
+    let (sign, digits) = number.strip_prefix('-').map_or(("", number), |rest| ("-", rest));
+    let (whole, part) = digits
+        .split_once('.')
+        .map_or((digits, None), |(whole, part)| (whole, Some(part)));
+    let mut groups: Vec<&str> = Vec::new();
+    let mut rest = whole;
+    while rest.len() > 3 {
+        let (head, tail) = rest.split_at(rest.len() - 3);
+        groups.push(tail);
+        rest = head;
+    }
+    groups.push(rest);
+    groups.reverse();
+    let whole = groups.join(",");
+    part.map_or_else(|| format!("{sign}{whole}"), |part| format!("{sign}{whole}.{part}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::grouped;
+
+    #[test]
+    fn thousands_are_set_apart() {
+        for (number, shown) in [
+            ("0", "0"),
+            ("999", "999"),
+            ("1000", "1,000"),
+            ("-1234567.5", "-1,234,567.5"),
+            ("100000", "100,000"),
+        ] {
+            assert_eq!(grouped(number), shown);
+        }
+    }
+}
