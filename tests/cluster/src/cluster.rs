@@ -1,7 +1,6 @@
 //! A cluster in the hands of a test.
 
 use std::{
-    fs,
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -13,7 +12,8 @@ use tokio::sync::OnceCell;
 
 use crate::{
     error::{ClusterError, Doing},
-    layout::State,
+    image,
+    layout::{Layout, State},
     options::ClusterOptions,
     progress::{Event, Reporter},
     start,
@@ -50,10 +50,7 @@ impl Cluster {
     }
 
     /// The same, with progress handed to `reporter`.
-    pub async fn start_reporting(
-        options: ClusterOptions,
-        reporter: Reporter,
-    ) -> Result<Self, ClusterError> {
+    pub async fn start_reporting(options: ClusterOptions, reporter: Reporter) -> Result<Self, ClusterError> {
         let held = tokio::task::spawn_blocking(move || Held::start(options, &reporter))
             .await
             .map_err(|error| ClusterError::Start(error.to_string()))??;
@@ -152,6 +149,17 @@ impl Cluster {
         self.dir().map(|dir| dir.join("logs/audit.log"))
     }
 
+    /// Hands the program `binary`, linked statically, to the real node as image `name`, for example
+    /// `maru.dev/operator:1`. Pods use it with `imagePullPolicy: IfNotPresent` or `Never`.
+    ///
+    /// # Errors
+    /// When this cluster was not started here or has no real node, or containerd refuses the image.
+    pub async fn load_image(&self, name: &str, binary: &Path) -> Result<(), ClusterError> {
+        let state = self.state();
+        let state = state.ok_or(ClusterError::Without("node that this process may reach"))?;
+        image::load(state, name, binary).await
+    }
+
     /// Lets the cluster live on without this process; `maru-cluster down` ends it.
     pub(crate) fn detach(mut self) -> Result<(), ClusterError> {
         if let Some(mut held) = self.held.take() {
@@ -179,14 +187,8 @@ impl Held {
             close_and_wait(&mut supervisor);
             return Err(error);
         }
-        let state = dir.join("state.json");
-        let text = fs::read(&state).doing(|| format!("reading {}", state.display()));
-        match text.and_then(|text| Ok(serde_json::from_slice(&text)?)) {
-            Ok(state) => Ok(Self {
-                supervisor,
-                dir,
-                state,
-            }),
+        match Layout::at(&dir).read_state() {
+            Ok(state) => Ok(Self { supervisor, dir, state }),
             Err(error) => {
                 close_and_wait(&mut supervisor);
                 Err(error)
@@ -219,9 +221,7 @@ fn follow(supervisor: &mut Child, reporter: &Reporter) -> Result<(), ClusterErro
             Event::Began { .. } | Event::Ended { .. } | Event::Note { .. } => {}
         }
     }
-    Err(ClusterError::Start(
-        "maru-cluster ended without a word".to_owned(),
-    ))
+    Err(ClusterError::Start("maru-cluster ended without a word".to_owned()))
 }
 
 fn close_and_wait(supervisor: &mut Child) {

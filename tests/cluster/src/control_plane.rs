@@ -83,10 +83,7 @@ pub(crate) fn services(
     network: &Network,
     options: &ClusterOptions,
 ) -> Result<Vec<Service>, ClusterError> {
-    let mut services = vec![
-        etcd(layout, network)?,
-        api_server(layout, network, options)?,
-    ];
+    let mut services = vec![etcd(layout, network)?, api_server(layout, network, options)?];
     if options.controllers {
         services.push(controller_manager(layout, network, options)?);
         services.push(scheduler(layout, network, options)?);
@@ -120,11 +117,7 @@ fn etcd(layout: &Layout, network: &Network) -> Result<Service, ClusterError> {
     Ok(with_word(service, "--unsafe-no-fsync"))
 }
 
-fn api_server(
-    layout: &Layout,
-    network: &Network,
-    options: &ClusterOptions,
-) -> Result<Service, ClusterError> {
+fn api_server(layout: &Layout, network: &Network, options: &ClusterOptions) -> Result<Service, ClusterError> {
     let issuer = "https://kubernetes.default.svc.cluster.local";
     let limits = &options.limits;
     let mut service = Service::new("kube-apiserver", programs::API_SERVER.path()?)
@@ -183,11 +176,7 @@ fn api_server(
     Ok(service)
 }
 
-fn controller_manager(
-    layout: &Layout,
-    network: &Network,
-    options: &ClusterOptions,
-) -> Result<Service, ClusterError> {
+fn controller_manager(layout: &Layout, network: &Network, options: &ClusterOptions) -> Result<Service, ClusterError> {
     let limits = &options.limits;
     let mut service = Service::new("kube-controller-manager", programs::CONTROLLERS.path()?)
         .after(api_server_listens(network))
@@ -224,11 +213,7 @@ fn controller_manager(
     Ok(service)
 }
 
-fn scheduler(
-    layout: &Layout,
-    network: &Network,
-    options: &ClusterOptions,
-) -> Result<Service, ClusterError> {
+fn scheduler(layout: &Layout, network: &Network, options: &ClusterOptions) -> Result<Service, ClusterError> {
     let qps = options.limits.controllers_qps;
     // Flags for the rate are ignored beside a configuration file, so they are in it.
     let configuration = json!({

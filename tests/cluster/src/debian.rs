@@ -14,16 +14,10 @@ pub(crate) const ISOLATION: &[(&str, &str)] = &[
     ("mount", "mount"),
 ];
 /// What a node with real containers needs beside them.
-pub(crate) const REAL_NODE: &[(&str, &str)] = &[
-    ("runc", "runc"),
-    ("/usr/lib/cni/ptp", "containernetworking-plugins"),
-];
+pub(crate) const REAL_NODE: &[(&str, &str)] = &[("runc", "runc"), ("/usr/lib/cni/ptp", "containernetworking-plugins")];
 
 /// Makes sure that the commands are there, or says in one line what is missing.
-pub(crate) async fn ensure(
-    commands: &[(&str, &str)],
-    reporter: &Reporter,
-) -> Result<(), ClusterError> {
+pub(crate) async fn ensure(commands: &[(&str, &str)], reporter: &Reporter) -> Result<(), ClusterError> {
     let mut packages = missing(commands);
     if packages.is_empty() {
         return Ok(());

@@ -83,9 +83,6 @@ pub(crate) trait Doing<T> {
 
 impl<T> Doing<T> for io::Result<T> {
     fn doing(self, what: impl FnOnce() -> String) -> Result<T, ClusterError> {
-        self.map_err(|source| ClusterError::Io {
-            doing: what(),
-            source,
-        })
+        self.map_err(|source| ClusterError::Io { doing: what(), source })
     }
 }

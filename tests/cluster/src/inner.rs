@@ -30,7 +30,7 @@ const RETRY: Duration = Duration::from_millis(250);
 type Waiters = Arc<Mutex<HashMap<i32, mpsc::Sender<String>>>>;
 
 /// Does what `services.json` in the folder says, until it is killed.
-pub fn run(dir: &Path) -> Result<(), ClusterError> {
+pub(crate) fn run(dir: &Path) -> Result<(), ClusterError> {
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
     let text = fs::read(household_file(dir)).doing(|| "reading services.json".to_owned())?;
     let household: Household = serde_json::from_slice(&text)?;
@@ -50,10 +50,7 @@ pub fn run(dir: &Path) -> Result<(), ClusterError> {
 fn prepare_mounts(dir: &Path) -> Result<(), ClusterError> {
     mount(&["--make-rshared", "/"])?;
     mount(&["-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run"])?;
-    for (source, target) in [
-        ("pod-logs", "/var/log/pods"),
-        ("container-logs", "/var/log/containers"),
-    ] {
+    for (source, target) in [("pod-logs", "/var/log/pods"), ("container-logs", "/var/log/containers")] {
         let source = dir.join(source);
         for folder in [source.as_path(), Path::new(target)] {
             fs::create_dir_all(folder).doing(|| format!("creating {}", folder.display()))?;
@@ -124,11 +121,7 @@ fn keep_running(service: &Service, dir: &Path, waiters: &Waiters) {
     }
 }
 
-fn start(
-    service: &Service,
-    dir: &Path,
-    waiters: &Waiters,
-) -> Result<mpsc::Receiver<String>, ClusterError> {
+fn start(service: &Service, dir: &Path, waiters: &Waiters) -> Result<mpsc::Receiver<String>, ClusterError> {
     let path = log_file(dir, &service.name);
     let log = OpenOptions::new()
         .create(true)

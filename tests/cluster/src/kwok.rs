@@ -18,7 +18,7 @@ use crate::{
     layout::Layout,
     network::Network,
     node,
-    options::{ClusterOptions, KwokPool},
+    options::KwokPool,
     programs,
     service::Service,
 };
@@ -27,11 +27,7 @@ use crate::{
 const FAKE: &str = "kwok.x-k8s.io/node";
 
 /// The kwok process, with the rules in `stages`.
-pub(crate) fn service(
-    layout: &Layout,
-    network: &Network,
-    stages: &Path,
-) -> Result<Service, ClusterError> {
+pub(crate) fn service(layout: &Layout, network: &Network, stages: &Path) -> Result<Service, ClusterError> {
     let mut service = Service::new("kwok", programs::KWOK_CONTROLLER.path()?)
         .after(control_plane::api_server_listens(network))
         .file("kubeconfig", layout.kubeconfig_of("kwok"))
@@ -50,14 +46,8 @@ pub(crate) fn service(
 }
 
 /// Registers the simulated nodes. It does not wait for them to be ready.
-pub(crate) async fn create_nodes(
-    client: &Client,
-    options: &ClusterOptions,
-    real_node: bool,
-) -> Result<(), ClusterError> {
+pub(crate) async fn create_nodes(client: &Client, pools: &[KwokPool], tainted: bool) -> Result<(), ClusterError> {
     let api: Api<Node> = Api::all(client.clone());
-    let tainted = options.taints_kwok(real_node);
-    let pools = options.pools();
     let nodes = pools
         .iter()
         .flat_map(|pool| (0..pool.nodes).map(move |index| simulated(pool, index, tainted)));

@@ -1,6 +1,9 @@
 //! The folder of one cluster: who reads and writes what in it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -38,10 +41,19 @@ impl Layout {
         for folder in ["pki", "logs", "config"] {
             places::create(&dir.join(folder))?;
         }
-        let dir = dir
-            .canonicalize()
-            .doing(|| format!("looking at {}", dir.display()))?;
+        let dir = dir.canonicalize().doing(|| format!("looking at {}", dir.display()))?;
         Ok(Self { dir })
+    }
+
+    /// The folder of a cluster that is there.
+    pub(crate) fn at(dir: &Path) -> Self {
+        Self { dir: dir.to_owned() }
+    }
+
+    pub(crate) fn read_state(&self) -> Result<State, ClusterError> {
+        let path = self.state();
+        let text = fs::read(&path).doing(|| format!("reading {}", path.display()))?;
+        Ok(serde_json::from_slice(&text)?)
     }
 
     pub(crate) fn pki(&self, file: &str) -> PathBuf {

@@ -10,10 +10,11 @@ use clap::{Parser, Subcommand};
 use crate::{
     cluster::Cluster,
     error::{ClusterError, Doing},
-    inner,
+    image, inner,
+    layout::Layout,
+    modules,
     options::{ClusterOptions, RealNode},
-    places,
-    programs,
+    places, programs,
     progress::Reporter,
     register, start, supervisor,
 };
@@ -34,6 +35,14 @@ enum Subcommands {
     Down(Place),
     /// Say whether the cluster runs, and where.
     Status(Place),
+    /// Give a static program to the cluster's node as an image, for example maru.dev/operator:1=target/operator.
+    Image {
+        /// The image's full name, an equals sign, the path of the program.
+        #[arg(value_name = "NAME=BINARY")]
+        image: String,
+        #[command(flatten)]
+        place: Place,
+    },
     /// Build the cluster's programs and start nothing.
     Build,
     /// Hold a cluster (what the other commands start).
@@ -113,9 +122,8 @@ async fn run(command: Subcommands) -> Result<(), ClusterError> {
         Subcommands::Down(place) => down(&place).await,
         Subcommands::Status(place) => status(&place).await,
         Subcommands::Build => build().await,
-        Subcommands::Supervise { options } => {
-            supervisor::supervise(serde_json::from_str(&options)?).await
-        }
+        Subcommands::Image { image, place } => load_image(&image, &place).await,
+        Subcommands::Supervise { options } => supervisor::supervise(serde_json::from_str(&options)?).await,
         Subcommands::Inner { dir } => inner::run(&dir),
     }
 }
@@ -183,13 +191,24 @@ async fn status(place: &Place) -> Result<(), ClusterError> {
     Ok(())
 }
 
+async fn load_image(image: &str, place: &Place) -> Result<(), ClusterError> {
+    let Some((name, binary)) = image.split_once('=') else {
+        return Err(ClusterError::Format {
+            what: "image",
+            message: format!("`{image}` is not of the form NAME=BINARY"),
+        });
+    };
+    let state = Layout::at(&place.cluster()).read_state()?;
+    image::load(&state, name, Path::new(binary)).await
+}
+
 async fn build() -> Result<(), ClusterError> {
     let reporter = Reporter::people();
     programs::ensure(programs::CONTROL_PLANE, &reporter).await?;
     programs::ensure(programs::REAL_NODE, &reporter).await?;
     programs::ensure(&[programs::KWOK_CONTROLLER], &reporter).await?;
-    programs::kwok_stages(&reporter).await?;
-    programs::gateway_api_crds(&reporter).await?;
+    modules::ensure(&modules::KWOK_STAGES, &reporter).await?;
+    modules::ensure(&modules::GATEWAY_API, &reporter).await?;
     for program in [programs::CONTROL_PLANE, programs::REAL_NODE].concat() {
         println!("{}", program.path()?.display());
     }

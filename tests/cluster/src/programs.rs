@@ -20,7 +20,6 @@ const KUBERNETES: &str = "v1.37.2";
 const ETCD: &str = "v3.7.3";
 const KWOK: &str = "v0.8.0";
 const CONTAINERD: &str = "v2.4.2";
-const GATEWAY_API: &str = "v1.7.0";
 
 /// A command that is built from a Go module of this room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,12 +39,7 @@ enum Version {
     Own,
 }
 
-const fn pinned(
-    name: &'static str,
-    module: &'static str,
-    package: &'static str,
-    version: &'static str,
-) -> Program {
+const fn pinned(name: &'static str, module: &'static str, package: &'static str, version: &'static str) -> Program {
     Program {
         name,
         module,
@@ -83,8 +77,7 @@ mod list {
 pub(crate) use list::*;
 
 /// What every cluster needs.
-pub(crate) const CONTROL_PLANE: &[Program] =
-    &[ETCD_SERVER, API_SERVER, CONTROLLERS, SCHEDULER, KUBECTL];
+pub(crate) const CONTROL_PLANE: &[Program] = &[ETCD_SERVER, API_SERVER, CONTROLLERS, SCHEDULER, KUBECTL];
 /// What a node with real containers needs beside them.
 pub(crate) const REAL_NODE: &[Program] = &[CONTAINERD_SERVER, SHIM, CTR, KUBELET, PAUSE, HELLO];
 
@@ -156,71 +149,7 @@ pub(crate) async fn ensure(programs: &[Program], reporter: &Reporter) -> Result<
     Ok(())
 }
 
-/// The folder with kwok's own rules for simulated nodes, pods and volumes, taken from its module.
-pub(crate) async fn kwok_stages(reporter: &Reporter) -> Result<PathBuf, ClusterError> {
-    let folders = ["kustomize/stage/node/fast", "kustomize/stage/pod/fast"];
-    module_files("kwok", "sigs.k8s.io/kwok", KWOK, &folders, reporter).await
-}
-
-/// The folder with the Gateway API's custom resource definitions, standard channel.
-pub(crate) async fn gateway_api_crds(reporter: &Reporter) -> Result<PathBuf, ClusterError> {
-    let module = "sigs.k8s.io/gateway-api";
-    let folders = ["config/crd/standard"];
-    module_files("gateway-api", module, GATEWAY_API, &folders, reporter).await
-}
-
-/// Keeps the YAML files in `folders` of a module in the cache, so that a start needs neither Go nor its module cache.
-async fn module_files(
-    name: &str,
-    module: &str,
-    version: &str,
-    folders: &[&str],
-    reporter: &Reporter,
-) -> Result<PathBuf, ClusterError> {
-    let kept = places::cache_dir().join(format!("{name}-{version}"));
-    if kept.is_dir() {
-        return Ok(kept);
-    }
-    places::create(&bin_dir())?;
-    let _lock = lock_builds(reporter).await?;
-    if kept.is_dir() {
-        return Ok(kept);
-    }
-    let mut download = go()?;
-    download
-        .current_dir(places::go_modules().join(name))
-        .args(["mod", "download", "-json", &format!("{module}@{version}")]);
-    let step = format!("fetching {name} {version}");
-    let answer = reporter
-        .step(&step, command::finish(&mut download))
-        .await?;
-    let answer: serde_json::Value = serde_json::from_str(&answer)?;
-    let source = PathBuf::from(answer["Dir"].as_str().unwrap_or_default());
-    let unfinished = kept.with_extension("unfinished");
-    places::create(&unfinished)?;
-    for folder in folders {
-        copy_yaml(&source.join(folder), &unfinished)?;
-    }
-    fs::rename(&unfinished, &kept).doing(|| format!("keeping {}", kept.display()))?;
-    Ok(kept)
-}
-
-fn copy_yaml(from: &Path, to: &Path) -> Result<(), ClusterError> {
-    for entry in fs::read_dir(from).doing(|| format!("reading {}", from.display()))? {
-        let path = entry.doing(|| format!("reading {}", from.display()))?.path();
-        let kustomization = path.file_stem().is_some_and(|stem| stem == "kustomization");
-        if let Some(name) = path.file_name()
-            && path.extension().is_some_and(|extension| extension == "yaml")
-            && !kustomization
-        {
-            let text = fs::read(&path).doing(|| format!("reading {}", path.display()))?;
-            fs::write(to.join(name), text).doing(|| format!("writing {}", to.display()))?;
-        }
-    }
-    Ok(())
-}
-
-fn bin_dir() -> PathBuf {
+pub(crate) fn bin_dir() -> PathBuf {
     places::cache_dir().join("bin")
 }
 
@@ -237,7 +166,7 @@ fn digest_of(folder: &Path) -> Result<String, ClusterError> {
     Ok(digest[..4].iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-fn go() -> Result<Command, ClusterError> {
+pub(crate) fn go() -> Result<Command, ClusterError> {
     if command::installed("go") {
         return Ok(Command::new("go"));
     }
@@ -248,7 +177,7 @@ fn go() -> Result<Command, ClusterError> {
 }
 
 /// Waits until no other process builds. A future that is dropped stops waiting.
-async fn lock_builds(reporter: &Reporter) -> Result<File, ClusterError> {
+pub(crate) async fn lock_builds(reporter: &Reporter) -> Result<File, ClusterError> {
     let path = bin_dir().join(".lock");
     let file = File::create(&path).doing(|| format!("creating {}", path.display()))?;
     let mut told = false;

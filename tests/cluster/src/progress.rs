@@ -70,10 +70,7 @@ impl Reporter {
     pub fn people() -> Self {
         let screen = Mutex::new(Screen::default());
         Self::new(move |event| {
-            screen
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .show(event);
+            screen.lock().unwrap_or_else(PoisonError::into_inner).show(event);
         })
     }
 
@@ -88,15 +85,9 @@ impl Reporter {
     }
 
     /// Reports the beginning and the end of `work`; a failure is reported by whoever gets it.
-    pub(crate) async fn step<T, E>(
-        &self,
-        step: &str,
-        work: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, E> {
+    pub(crate) async fn step<T, E>(&self, step: &str, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
         let begin = std::time::Instant::now();
-        self.report(&Event::Began {
-            step: step.to_owned(),
-        });
+        self.report(&Event::Began { step: step.to_owned() });
         let done = work.await?;
         self.report(&Event::Ended {
             step: step.to_owned(),

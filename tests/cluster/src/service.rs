@@ -32,9 +32,7 @@ pub(crate) enum Condition {
 impl Condition {
     pub(crate) fn holds(&self) -> bool {
         match self {
-            Self::Listening(address) => {
-                TcpStream::connect_timeout(address, Duration::from_millis(500)).is_ok()
-            }
+            Self::Listening(address) => TcpStream::connect_timeout(address, Duration::from_millis(500)).is_ok(),
             Self::Exists(path) => path.exists(),
         }
     }

@@ -16,14 +16,15 @@ use tokio::process::Child;
 use crate::{
     command, control_plane, debian,
     error::{ClusterError, Doing},
-    kwok,
+    gateway, image, kwok,
     layout::{Layout, State},
+    modules,
     network::Network,
-    options::ClusterOptions,
-    places,
-    programs,
+    node,
+    options::{ClusterOptions, KwokPool, RealNode},
+    places, programs,
     progress::Reporter,
-    service::{Household, failure_file, household_file, log_file},
+    service::{Household, Service, failure_file, household_file, log_file},
     supervisor,
 };
 
@@ -38,52 +39,110 @@ pub(crate) async fn start(
     reporter: &Reporter,
 ) -> Result<Child, ClusterError> {
     programs::ensure(programs::CONTROL_PLANE, reporter).await?;
-    let network = network_for(number, reporter).await?;
+    let (network, real_node) = ground(number, options, reporter).await?;
+    let nodes = Nodes::wanted(options, real_node);
     control_plane::write_credentials(layout, &network)?;
     let mut services = control_plane::services(layout, &network, options)?;
-    if !options.pools().is_empty() {
+    if real_node {
+        programs::ensure(programs::REAL_NODE, reporter).await?;
+        services.extend(node::services(number, layout, &network, options)?);
+    }
+    if nodes.simulated() > 0 {
         programs::ensure(&[programs::KWOK_CONTROLLER], reporter).await?;
-        let stages = programs::kwok_stages(reporter).await?;
+        let stages = modules::ensure(&modules::KWOK_STAGES, reporter).await?;
         services.push(kwok::service(layout, &network, &stages)?);
     }
-    let household = Household {
-        isolated: network.namespace.is_some(),
-        services,
-    };
-    let path = household_file(&layout.dir);
-    fs::write(&path, serde_json::to_vec_pretty(&household)?)
-        .doing(|| format!("writing {}", path.display()))?;
+    write_household(layout, &network, services)?;
     let inner = supervisor::spawn_inner(layout, network.namespace.as_deref())?;
     let client = client(&layout.kubeconfig()).await?;
     let answers = api_server_answers(&client, layout);
     reporter.step("starting the API server", answers).await?;
-    furnish(&client, options, layout, reporter).await?;
     let state = State {
         number,
         supervisor: rustix::process::getpid().as_raw_nonzero().get(),
-        inner: inner.id().unwrap_or_default(),
+        inner: first_process(&inner, &network)?,
         server: network.server(),
-        real_node: None,
-        kwok_nodes: options.pools().iter().map(|pool| pool.nodes).sum(),
+        real_node: real_node.then(|| node::NAME.to_owned()),
+        kwok_nodes: nodes.simulated(),
     };
-    fs::write(layout.state(), serde_json::to_vec_pretty(&state)?)
-        .doing(|| "writing state.json".to_owned())?;
+    furnish(&client, options, &nodes, &state, layout, reporter).await?;
+    fs::write(layout.state(), serde_json::to_vec_pretty(&state)?).doing(|| "writing state.json".to_owned())?;
     if let Some(copy) = &options.kubeconfig {
         fs::copy(layout.kubeconfig(), copy).doing(|| format!("writing {}", copy.display()))?;
     }
     Ok(inner)
 }
 
-/// A network of its own when this process is root and the kernel allows it, else loopback.
-async fn network_for(number: u8, reporter: &Reporter) -> Result<Network, ClusterError> {
-    match own_network(number, reporter).await {
-        Ok(network) => Ok(network),
-        Err(reason) => {
-            crate::network::remove(number).await;
-            reporter.note(format!("no real node: {reason}"));
-            Network::loopback(number)
+/// The nodes that a cluster is to have.
+struct Nodes {
+    real: bool,
+    pools: Vec<KwokPool>,
+}
+
+impl Nodes {
+    /// What the options ask for. A cluster without the real node that was asked for gets a simulated one instead.
+    fn wanted(options: &ClusterOptions, real: bool) -> Self {
+        let mut pools = options.pools();
+        if pools.is_empty() && !real && options.node == RealNode::WhenPossible {
+            pools.push(KwokPool {
+                nodes: 1,
+                ..KwokPool::default()
+            });
         }
+        Self { real, pools }
     }
+
+    fn simulated(&self) -> u32 {
+        self.pools.iter().map(|pool| pool.nodes).sum()
+    }
+
+    fn all(&self) -> usize {
+        self.simulated() as usize + usize::from(self.real)
+    }
+}
+
+fn write_household(layout: &Layout, network: &Network, services: Vec<Service>) -> Result<(), ClusterError> {
+    let household = Household {
+        isolated: network.namespace.is_some(),
+        services,
+    };
+    let path = household_file(&layout.dir);
+    fs::write(&path, serde_json::to_vec_pretty(&household)?).doing(|| format!("writing {}", path.display()))
+}
+
+/// The innermost process as the machine numbers it: the one that `unshare` started, or the one that we did.
+fn first_process(started: &Child, network: &Network) -> Result<u32, ClusterError> {
+    let started = started.id().unwrap_or_default();
+    if network.namespace.is_none() {
+        return Ok(started);
+    }
+    let path = format!("/proc/{started}/task/{started}/children");
+    let children = fs::read_to_string(&path).doing(|| format!("reading {path}"))?;
+    let first = children.split_whitespace().next();
+    first
+        .and_then(|process| process.parse().ok())
+        .ok_or_else(|| ClusterError::Start(format!("{path} is empty")))
+}
+
+/// The network, and whether there will be a real node.
+async fn ground(number: u8, options: &ClusterOptions, reporter: &Reporter) -> Result<(Network, bool), ClusterError> {
+    let wanted = options.node == RealNode::WhenPossible;
+    let reason = match own_network(number, reporter).await {
+        Ok(network) if !wanted => return Ok((network, false)),
+        Ok(network) => match debian::ensure(debian::REAL_NODE, reporter).await {
+            Ok(()) => return Ok((network, true)),
+            Err(reason) => {
+                reporter.note(format!("no real node: {reason}"));
+                return Ok((network, false));
+            }
+        },
+        Err(reason) => reason,
+    };
+    crate::network::remove(number).await;
+    if wanted {
+        reporter.note(format!("no real node: {reason}"));
+    }
+    Ok((Network::loopback(number)?, false))
 }
 
 async fn own_network(number: u8, reporter: &Reporter) -> Result<Network, ClusterError> {
@@ -102,17 +161,40 @@ async fn own_network(number: u8, reporter: &Reporter) -> Result<Network, Cluster
 async fn furnish(
     client: &Client,
     options: &ClusterOptions,
+    nodes: &Nodes,
+    state: &State,
     layout: &Layout,
     reporter: &Reporter,
 ) -> Result<(), ClusterError> {
-    kwok::create_nodes(client, options, false).await?;
-    let nodes: u32 = options.pools().iter().map(|pool| pool.nodes).sum();
+    let tainted = options.taints_kwok(nodes.real);
+    kwok::create_nodes(client, &nodes.pools, tainted).await?;
+    if nodes.real {
+        let images = load_images(state, layout);
+        reporter.step("loading images", images).await?;
+    }
+    if options.gateway_api {
+        let folder = modules::ensure(&modules::GATEWAY_API, reporter).await?;
+        gateway::install(client, &folder).await?;
+    }
     if options.controllers {
         let settled = until(layout, "controllers and nodes", || async {
-            Ok(default_account_exists(client).await?
-                && kwok::ready_nodes(client).await? >= nodes as usize)
+            Ok(default_account_exists(client).await? && kwok::ready_nodes(client).await? >= nodes.all())
         });
-        reporter.step("starting controllers and nodes", settled).await?;
+        let step = "starting controllers and nodes";
+        reporter.step(step, settled).await?;
+    }
+    Ok(())
+}
+
+/// The images that every node has: the one that holds pods together, and the example.
+async fn load_images(state: &State, layout: &Layout) -> Result<(), ClusterError> {
+    let socket = image::socket(state);
+    until(layout, "containerd", || async { Ok(socket.exists()) }).await?;
+    for (name, program) in [
+        (node::PAUSE_IMAGE, programs::PAUSE),
+        (node::HELLO_IMAGE, programs::HELLO),
+    ] {
+        image::load(state, name, &program.path()?).await?;
     }
     Ok(())
 }
@@ -140,11 +222,7 @@ async fn api_server_answers(client: &Client, layout: &Layout) -> Result<(), Clus
 }
 
 /// Waits until `check` holds, or a service has given up, or the time is over.
-pub(crate) async fn until<F>(
-    layout: &Layout,
-    what: &str,
-    mut check: impl FnMut() -> F,
-) -> Result<(), ClusterError>
+pub(crate) async fn until<F>(layout: &Layout, what: &str, mut check: impl FnMut() -> F) -> Result<(), ClusterError>
 where
     F: Future<Output = Result<bool, ClusterError>>,
 {

@@ -33,7 +33,7 @@ pub(crate) const DETACH: &str = "detach";
 const END: Duration = Duration::from_secs(30);
 
 /// Starts a cluster, holds it until it is told to end, and takes everything away. `options.dir` must be given.
-pub async fn supervise(options: ClusterOptions) -> Result<(), ClusterError> {
+pub(crate) async fn supervise(options: ClusterOptions) -> Result<(), ClusterError> {
     let reporter = Reporter::json_lines();
     let outcome = hold(options, &reporter).await;
     if let Err(error) = &outcome {
@@ -84,10 +84,7 @@ async fn hold(options: ClusterOptions, reporter: &Reporter) -> Result<(), Cluste
     outcome
 }
 
-async fn until_the_end(
-    inner: &mut Child,
-    stop: &mut watch::Receiver<bool>,
-) -> Result<(), ClusterError> {
+async fn until_the_end(inner: &mut Child, stop: &mut watch::Receiver<bool>) -> Result<(), ClusterError> {
     tokio::select! {
         _ = stop.changed() => {
             let _ = inner.start_kill();
@@ -142,9 +139,7 @@ async fn end(claim: Claim, record: &Record) -> Result<(), ClusterError> {
         Err(rustix::io::Errno::CHILD)
     ) {
         if begin.elapsed() > END {
-            return Err(ClusterError::Start(
-                "some of its processes do not end".to_owned(),
-            ));
+            return Err(ClusterError::Start("some of its processes do not end".to_owned()));
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -184,7 +179,7 @@ pub(crate) fn spawn_inner(layout: &Layout, namespace: Option<&str>) -> Result<Ch
 }
 
 /// Asks the supervisor of the cluster in `dir` to end it, and waits until it has. `false` when there is none.
-pub async fn down(dir: &Path) -> Result<bool, ClusterError> {
+pub(crate) async fn down(dir: &Path) -> Result<bool, ClusterError> {
     let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
     let Some(record) = register::find(&dir)? else {
         register::sweep().await?;

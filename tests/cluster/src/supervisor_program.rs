@@ -22,9 +22,10 @@ pub(crate) fn find() -> Result<PathBuf, ClusterError> {
         return Ok(me);
     }
     // A test is in `debug/deps`, a program in `debug`.
-    let profile = me.ancestors().skip(1).find(|folder| {
-        !folder.ends_with("deps") && !folder.ends_with("examples")
-    });
+    let profile = me
+        .ancestors()
+        .skip(1)
+        .find(|folder| !folder.ends_with("deps") && !folder.ends_with("examples"));
     let profile = profile.unwrap_or(Path::new("."));
     let program = profile.join(NAME);
     let built = fs::metadata(&program).and_then(|data| data.modified());

@@ -1,0 +1,3 @@
+module maru.dev/tests/cluster/hello
+
+go 1.26.0
