@@ -62,12 +62,11 @@ impl Ledger {
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut sequence = last_sequence(&transaction, issue)?;
         for page in &mut pages {
-            let number = match issued(&transaction, issue, page)? {
-                Some(number) => number,
-                None => {
-                    sequence += 1;
-                    book(&transaction, issue, page, sequence)?
-                }
+            let number = if let Some(number) = issued(&transaction, issue, page)? {
+                number
+            } else {
+                sequence += 1;
+                book(&transaction, issue, page, sequence)?
             };
             page.number = Some(number);
         }

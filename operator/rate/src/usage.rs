@@ -74,6 +74,11 @@ impl<'a> Usage<'a> {
         }
     }
 
+    /// The period that usage is collected for.
+    pub fn period(&self) -> Period {
+        self.period
+    }
+
     /// Adds the part of a record that falls into the period; a record outside of it adds nothing. Each record is added once: who calls
     /// this leaves out what has the same id.
     pub fn add(&mut self, record: &UsageRecord) -> Result<(), UsageError> {

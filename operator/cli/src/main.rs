@@ -1,0 +1,26 @@
+//! `kubectl maru`.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use maru_cli::Cli;
+
+/// An input is wrong.
+const WRONG_INPUT: u8 = 2;
+
+fn main() -> ExitCode {
+    match Cli::parse().run() {
+        Ok(text) => match std::io::stdout().lock().write_all(text.as_bytes()) {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                let _ = writeln!(std::io::stderr(), "kubectl maru: {error}");
+                ExitCode::FAILURE
+            }
+            _ => ExitCode::SUCCESS,
+        },
+        Err(problem) => {
+            let _ = writeln!(std::io::stderr(), "{problem}");
+            ExitCode::from(WRONG_INPUT)
+        }
+    }
+}

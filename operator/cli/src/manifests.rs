@@ -1,0 +1,166 @@
+//! The manifests that rating goes by: agencies, systems and the price book, in any number of files and documents.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use maru_crds::{AgencyNamespace, AgencySystem, RateCard};
+use maru_rate::{PriceBook, Refusal, World, card};
+use serde::Deserialize;
+
+use crate::document::Document;
+use crate::problem::Problem;
+
+/// Kinds that rating reads.
+const READ: &str = "Agency, AgencySystem and RateCard";
+/// Kinds of Maru that say nothing about money.
+const SILENT: [&str; 5] = ["DatabaseServer", "Dataset", "DataGrant", "BillingRun", "Bill"];
+
+/// What the files say.
+#[derive(Debug)]
+pub(crate) struct Manifests {
+    /// The prices.
+    pub(crate) book: PriceBook,
+    /// Agencies and systems.
+    pub(crate) world: World,
+    /// What was passed over.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// What bills take from an `Agency`. Who tries a price out need not say what nodes its pods may use.
+#[derive(Deserialize)]
+struct BilledAgency {
+    metadata: ObjectMeta,
+    #[serde(default)]
+    spec: BilledAgencySpec,
+}
+
+#[derive(Default, Deserialize)]
+struct BilledAgencySpec {
+    #[serde(default)]
+    namespaces: Vec<AgencyNamespace>,
+}
+
+#[derive(Default)]
+struct Found {
+    /// Which documents describe an object, to name the second one.
+    seen: BTreeSet<String>,
+    agencies: Vec<BilledAgency>,
+    systems: Vec<(Document, AgencySystem)>,
+    cards: Vec<(Document, RateCard)>,
+    warnings: Vec<String>,
+}
+
+impl Manifests {
+    /// Reads all documents of the files.
+    pub(crate) fn read(files: &[PathBuf]) -> Result<Self, Problem> {
+        let mut found = Found::default();
+        for file in files {
+            for document in Document::read(file)? {
+                found.add(document)?;
+            }
+        }
+        let mut world = World::default();
+        for agency in &found.agencies {
+            let name = agency.metadata.name.as_deref().unwrap_or_default();
+            let namespaces = agency.spec.namespaces.iter().map(|namespace| namespace.name.clone());
+            let default = agency.spec.namespaces.is_empty().then(|| name.to_owned());
+            world.add_agency(name, namespaces.chain(default));
+        }
+        for (_, system) in &found.systems {
+            let metadata = &system.metadata;
+            world.add_system(
+                metadata.namespace.as_deref().unwrap_or_default(),
+                metadata.name.as_deref().unwrap_or_default(),
+            );
+        }
+        Ok(Self {
+            book: found.book()?,
+            world,
+            warnings: found.warnings,
+        })
+    }
+}
+
+impl Found {
+    fn add(&mut self, document: Document) -> Result<(), Problem> {
+        let head = document.head()?;
+        let group = head.api_version.split('/').next().unwrap_or_default();
+        if group != maru_crds::GROUP {
+            self.warnings.push(format!(
+                "{} of {} is passed over: {READ} are read",
+                head.kind, head.api_version
+            ));
+            return Ok(());
+        }
+        if head.api_version != format!("{}/{}", maru_crds::GROUP, maru_crds::VERSION) {
+            let message = format!(
+                "`{}` is not known: allowed is {}/{}",
+                head.api_version,
+                maru_crds::GROUP,
+                maru_crds::VERSION
+            );
+            return Err(document.refuse(&Refusal::new("apiVersion", message)));
+        }
+        match head.kind.as_str() {
+            "Agency" => {
+                let agency: BilledAgency = document.part()?;
+                self.named(&document, &head.kind, &agency.metadata, false)?;
+                self.agencies.push(agency);
+            }
+            "AgencySystem" => {
+                let system: AgencySystem = document.object()?;
+                self.named(&document, &head.kind, &system.metadata, true)?;
+                self.systems.push((document, system));
+            }
+            "RateCard" => {
+                let card: RateCard = document.object()?;
+                self.named(&document, &head.kind, &card.metadata, false)?;
+                self.cards.push((document, card));
+            }
+            kind if SILENT.contains(&kind) => {}
+            kind => {
+                return Err(document.refuse(&Refusal::new(
+                    "kind",
+                    format!("`{kind}` is not read here: allowed are {READ}"),
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// An object has a name, a namespace where its kind has one, and is described once.
+    fn named(
+        &mut self,
+        document: &Document,
+        kind: &str,
+        metadata: &ObjectMeta,
+        namespaced: bool,
+    ) -> Result<(), Problem> {
+        let Some(name) = metadata.name.as_deref().filter(|name| !name.is_empty()) else {
+            return Err(document.refuse(&Refusal::new("metadata.name", "is missing: allowed is a name")));
+        };
+        let namespace = metadata.namespace.as_deref().unwrap_or_default();
+        if namespaced && namespace.is_empty() {
+            return Err(document.refuse(&Refusal::new(
+                "metadata.namespace",
+                format!("is missing: allowed is the namespace of the {kind}"),
+            )));
+        }
+        if !self.seen.insert(format!("{kind} {namespace}/{name}")) {
+            let message = format!("{kind} `{name}` is there twice: allowed is one document for an object");
+            return Err(document.refuse(&Refusal::new("metadata.name", message)));
+        }
+        Ok(())
+    }
+
+    fn book(&self) -> Result<PriceBook, Problem> {
+        match self.cards.as_slice() {
+            [(document, card)] => card::read(&card.spec).map_err(|refusal| document.refuse(&refusal)),
+            [] => Err(Problem::new("no RateCard in the files of -f: allowed is exactly one")),
+            [_, (document, _), ..] => {
+                Err(document.refuse(&Refusal::new("kind", "is a second RateCard: allowed is exactly one")))
+            }
+        }
+    }
+}

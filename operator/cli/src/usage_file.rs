@@ -1,0 +1,130 @@
+//! Usage files: JSON lines of usage records.
+
+use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::fs::File;
+use std::hash::BuildHasher;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+
+use maru_lake::Lake;
+use maru_meter::{Interval, UsageRecord};
+use maru_rate::Usage;
+
+use crate::problem::Problem;
+
+/// Longest line that is read: a record is a few hundred bytes.
+const MOST_BYTES: u64 = 1024 * 1024;
+
+/// Reads the usage files of a command, each record once.
+#[derive(Debug)]
+pub(crate) struct UsageFiles {
+    /// The time that is rated.
+    wanted: Interval,
+    /// A fingerprint of each id with one of its content.
+    seen: HashMap<u128, u128>,
+    keys: [RandomState; 2],
+}
+
+impl UsageFiles {
+    /// Nothing read yet; `usages` are the periods that are rated.
+    pub(crate) fn new(usages: &[Usage<'_>]) -> Self {
+        let period = |usage: &Usage<'_>| usage.period().interval;
+        let start = usages.iter().map(|usage| period(usage).start).min().unwrap_or_default();
+        let end = usages.iter().map(|usage| period(usage).end).max().unwrap_or_default();
+        Self {
+            wanted: Interval { start, end },
+            seen: HashMap::new(),
+            keys: Default::default(),
+        }
+    }
+
+    /// Gives each record of a file that was not read before to `take`, with its line. The same id with other content is refused.
+    pub(crate) fn read(
+        &mut self,
+        file: &Path,
+        mut take: impl FnMut(&UsageRecord) -> Result<(), String>,
+    ) -> Result<(), Problem> {
+        if file.is_dir() {
+            return self.read_lake(file, take);
+        }
+        let reader = File::open(file).map_err(|error| Problem::of(file, error))?;
+        let mut reader = BufReader::with_capacity(1 << 20, reader);
+        let mut bytes = Vec::new();
+        for line in 1.. {
+            bytes.clear();
+            let mut bounded = reader.by_ref().take(MOST_BYTES);
+            let length = bounded
+                .read_until(b'\n', &mut bytes)
+                .map_err(|error| Problem::at(file, line, error))?;
+            if length == 0 {
+                break;
+            }
+            if length as u64 == MOST_BYTES && bytes.last() != Some(&b'\n') {
+                return Err(Problem::at(
+                    file,
+                    line,
+                    format!("is longer than {MOST_BYTES} bytes: allowed is one usage record a line"),
+                ));
+            }
+            if bytes.iter().all(u8::is_ascii_whitespace) {
+                continue;
+            }
+            let record: UsageRecord =
+                serde_json::from_slice(&bytes).map_err(|error| Problem::at(file, line, json_message(&error)))?;
+            record.check().map_err(|error| Problem::at(file, line, error))?;
+            if self
+                .is_new(&record)
+                .map_err(|message| Problem::at(file, line, message))?
+            {
+                take(&record).map_err(|message| Problem::at(file, line, message))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn read_lake(
+        &mut self,
+        directory: &Path,
+        mut take: impl FnMut(&UsageRecord) -> Result<(), String>,
+    ) -> Result<(), Problem> {
+        let lake = Lake::open(directory).map_err(Problem::new)?;
+        for record in lake.read(self.wanted).map_err(Problem::new)? {
+            if self
+                .is_new(&record)
+                .map_err(|message| Problem::of(directory, message))?
+            {
+                take(&record).map_err(|message| Problem::of(directory, message))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_new(&mut self, record: &UsageRecord) -> Result<bool, String> {
+        let content = serde_json::to_string(record).map_err(|error| error.to_string())?;
+        let (id, content) = (self.fingerprint(&record.id), self.fingerprint(&content));
+        match self.seen.insert(id, content) {
+            None => Ok(true),
+            Some(known) if known == content => Ok(false),
+            Some(_) => Err(format!(
+                "usage record `{}` is there twice with other content: allowed is one content for an id",
+                record.id
+            )),
+        }
+    }
+
+    fn fingerprint(&self, text: &str) -> u128 {
+        let [one, other] = &self.keys;
+        (u128::from(one.hash_one(text)) << 64) | u128::from(other.hash_one(text))
+    }
+}
+
+/// What is wrong with a line, without the place inside of it, and what is allowed.
+fn json_message(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let message = text.split(" at line ").next().unwrap_or(&text);
+    format!(
+        "is not a usage record: {message}; allowed is a JSON object with the strings id, agency, system, meter, quantity, start and end, and optionally \
+         resource, unit, source, completeness and recordedAt"
+    )
+}

@@ -1,0 +1,201 @@
+//! `kubectl maru rate` as a person at a terminal sees it.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn rate(arguments: &[&str]) -> Output {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-maru"));
+    command.current_dir(here).arg("rate").args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// The one line that a wrong input gives: exit code 2, and nothing on the output.
+fn refused(arguments: &[&str]) -> String {
+    let output = rate(arguments);
+    assert_eq!(
+        (output.status.code(), text(&output.stdout)),
+        (Some(2), String::new()),
+        "{}",
+        text(&output.stderr)
+    );
+    text(&output.stderr).trim_end().to_owned()
+}
+
+#[test]
+fn bills_as_a_table() {
+    let output = rate(&["-f", "card.yaml", "--usage", "usage.jsonl", "--period", "2026-10"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    insta::assert_snapshot!(text(&output.stdout));
+}
+
+#[test]
+fn one_agencys_bill_as_json() {
+    let arguments = [
+        "-f",
+        "card.yaml",
+        "--usage",
+        "usage.jsonl",
+        "--period",
+        "2026-10",
+        "--agency",
+        "nts",
+        "-o",
+        "json",
+    ];
+    let output = rate(&arguments);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    insta::assert_snapshot!(text(&output.stdout));
+}
+
+#[test]
+fn several_periods_are_rated_one_after_another() {
+    let output = rate(&[
+        "-f",
+        "card.yaml",
+        "--usage",
+        "usage.jsonl",
+        "--period",
+        "2026-09..2026-11",
+    ]);
+    let heads: Vec<String> = text(&output.stdout)
+        .lines()
+        .filter(|line| line.contains(" · "))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(
+        heads,
+        [
+            "moel · 2026-10 · Invoice draft · KRW",
+            "nts · 2026-10 · Invoice draft · KRW"
+        ]
+    );
+}
+
+#[test]
+fn a_wrong_manifest_is_named_by_file_and_line_with_what_is_allowed() {
+    let folder = tempfile::tempdir().unwrap();
+    let card = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/card.yaml")).unwrap();
+    let table = [
+        ("\"42.5\"", "42.5", "11: The string value [42.5] must be quoted"),
+        (
+            "minimumCharge",
+            "minimalCharge",
+            "23: spec.versions[0].minimalCharge: is not a field of this kind: allowed are the fields that `kubectl explain` lists",
+        ),
+        (
+            "\"10000000\"",
+            "\"1000000\"",
+            "18: spec.versions[0].items[2].tiers[1].upTo: 1000000 is not above the tier before it, 1000000: allowed are bounds that rise",
+        ),
+        (
+            "KRW",
+            "WON",
+            "5: spec.currency: `WON` is not a currency: allowed are ISO 4217 codes with a minor unit, such as KRW",
+        ),
+        (
+            "Asia/Seoul",
+            "Asia/Busan",
+            "6: spec.timeZone: `Asia/Busan` is not a time zone: allowed are IANA names, such as Asia/Seoul",
+        ),
+        (
+            "rate: \"0.10\"",
+            "rate: \"10\"",
+            "25: spec.taxes[0].rate: 10 is more than the whole: allowed is 0 to 1, such as \"0.1\" for 10 %",
+        ),
+        (
+            "model: Package",
+            "model: Pack",
+            "20: unknown variant `Pack`, expected one of PerUnit, Graduated, Volume, Package, Percentage",
+        ),
+        ("timeZone", "timezone", "25: missing field `timeZone`"),
+        (
+            "unitPrice: \"42.5\"",
+            "unitPrice: \"-42.5\"",
+            "11: spec.versions[0].items[0].unitPrice: -42.5 is negative: allowed is 0 or more",
+        ),
+        (
+            "of: [cpu.reserved,",
+            "of: [gpu.reserved,",
+            "22: spec.versions[0].items[5].of: `gpu.reserved` has no item in this version: allowed are meters that are priced here",
+        ),
+        ("{name: nts}", "{}", "29: metadata.name: is missing: allowed is a name"),
+    ];
+    for (right, wrong, message) in table {
+        let file = folder.path().join("card.yaml");
+        std::fs::write(&file, card.replace(right, wrong)).unwrap();
+        let file = file.to_str().unwrap();
+        let refused = refused(&["-f", file, "--usage", "usage.jsonl", "--period", "2026-10"]);
+        assert_eq!(refused, format!("{file}:{message}"));
+    }
+}
+
+#[test]
+fn a_wrong_usage_file_is_named_by_file_and_line_with_what_is_allowed() {
+    let folder = tempfile::tempdir().unwrap();
+    let usage = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/usage.jsonl")).unwrap();
+    let first = usage.lines().next().unwrap();
+    let twice = format!("{usage}{}\n", first.replace("23.5", "23.6"));
+    let table = [
+        (
+            usage.replace("\"23.5\"", "23.5"),
+            "1: is not a usage record: invalid type: floating point `23.5`, expected a string",
+        ),
+        (
+            usage.replace("160.5", "1,5"),
+            "2: is not a usage record: `1,5` is not a decimal number",
+        ),
+        (
+            usage.replace("160.5", "-1"),
+            "2: usage record `2`: quantity -1 is negative; allowed is zero or more",
+        ),
+        (
+            usage.replace("T01:00:00Z", "T00:00:00+09:00"),
+            "1: usage record `1`: end 2026-10-04T15:00:00Z is before start 2026-10-05T00:00:00Z",
+        ),
+        (
+            twice,
+            "5: usage record `1` is there twice with other content: allowed is one content for an id",
+        ),
+        (
+            usage[..usage.len() - 30].to_owned(),
+            "4: is not a usage record: EOF while parsing a value",
+        ),
+        (
+            usage.replace("\"id\":\"3\"", "\"id\":\"3\",\"unit\":\"minute\""),
+            "3: usage record `3`: unit `minute` of meter `build.minutes` is not the price book's; allowed is `hour`, or none",
+        ),
+        (
+            "x".repeat(2 << 20),
+            "1: is longer than 1048576 bytes: allowed is one usage record a line",
+        ),
+    ];
+    for (content, message) in table {
+        let file = folder.path().join("usage.jsonl");
+        std::fs::write(&file, content).unwrap();
+        let file = file.to_str().unwrap();
+        let refused = refused(&["-f", "card.yaml", "--usage", file, "--period", "2026-10"]);
+        assert!(refused.starts_with(&format!("{file}:{message}")), "{refused}");
+    }
+}
+
+#[test]
+fn a_wrong_period_and_missing_files_are_refused() {
+    let refused = |arguments: &[&str]| refused(arguments);
+    assert!(
+        refused(&["-f", "card.yaml", "--usage", "usage.jsonl", "--period", "2026-13"])
+            .starts_with("--period: `2026-13` is not a period")
+    );
+    assert!(
+        refused(&["-f", "none.yaml", "--usage", "usage.jsonl", "--period", "2026-10"])
+            .starts_with("none.yaml: No such file")
+    );
+    assert!(
+        refused(&["-f", "card.yaml", "--usage", "none.jsonl", "--period", "2026-10"])
+            .starts_with("none.jsonl: No such file")
+    );
+}
