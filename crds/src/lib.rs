@@ -14,6 +14,7 @@ mod cost;
 mod manifests;
 mod rate_card;
 mod shared;
+mod system_subscription;
 mod workload;
 
 pub use agency::*;
@@ -22,6 +23,7 @@ pub use cost::*;
 pub use manifests::{Manifest, manifests};
 pub use rate_card::*;
 pub use shared::*;
+pub use system_subscription::*;
 pub use workload::*;
 
 /// The API group of every kind.

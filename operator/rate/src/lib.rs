@@ -3,6 +3,7 @@
 //! Pure: no clock, no network, no store. The order in which things are done is in the types: a [`PriceBook`] comes only from a rate card that
 //! was checked, a [`Rated`] only from [`Usage`], and what is booked and billed further on only from a [`Rated`].
 
+pub mod amortise;
 pub mod book;
 pub mod card;
 pub mod charge;
