@@ -100,6 +100,16 @@ pub(crate) fn decimal(_: &mut SchemaGenerator) -> Schema {
     )
 }
 
+/// A decimal of 0 or more with fewer digits, for prices that a price book has thousands of.
+pub(crate) fn price(_: &mut SchemaGenerator) -> Schema {
+    string(
+        22,
+        r"^[0-9]{1,12}(\.[0-9]{1,9})?$",
+        "a decimal of 0 or more in quotes, such as \"0.0005\": at most 12 digits before the point and 9 after it, \
+         without sign, exponent or separators",
+    )
+}
+
 /// A decimal of more than 0.
 pub(crate) fn positive(_: &mut SchemaGenerator) -> Schema {
     string(
@@ -283,8 +293,15 @@ pub(crate) fn meter(_: &mut SchemaGenerator) -> Schema {
 }
 
 /// Meters, each once.
-pub(crate) fn meters(generator: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "array", "maxItems": 64, "x-kubernetes-list-type": "set", "items": meter(generator)})
+///
+/// Without words of its own: a price book has too many of them for the cost that the API server allows rules.
+pub(crate) fn meters(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": 16,
+        "x-kubernetes-list-type": "set",
+        "items": {"type": "string", "maxLength": 63, "pattern": METER},
+    })
 }
 
 /// The unit of a meter, such as `core-hour`.

@@ -53,7 +53,7 @@ pub struct RateCardSpec {
     #[serde(default)]
     pub rounding: Rounding,
     /// The prices. Each version holds from its date until the next one's; a change inside a month is two lines.
-    #[schemars(length(min = 1, max = 120))]
+    #[schemars(length(min = 1, max = 60))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["from".into()]))]
     pub versions: Vec<PriceVersion>,
     /// What one unit of another currency is worth in the card's currency, from when on.
@@ -110,12 +110,10 @@ pub enum RoundingMode {
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     crates(kube_core = "::kube_core"),
-    validation = Rule::new("!has(self.items) || self.items.all(i, !has(i.meter) || self.items.exists_one(j, has(j.meter) && j.meter == i.meter))")
+    validation = Rule::new("!has(self.items) || self.items.filter(i, has(i.meter)).map(i, i.meter).distinct().size() == self.items.filter(i, has(i.meter)).size()")
         .message("a version prices each meter once"),
-    validation = Rule::new("!has(self.items) || self.items.all(i, !has(i.name) || self.items.exists_one(j, has(j.name) && j.name == i.name))")
+    validation = Rule::new("!has(self.items) || self.items.filter(i, has(i.name)).map(i, i.name).distinct().size() == self.items.filter(i, has(i.name)).size()")
         .message("two items of a version cannot have the same name"),
-    validation = Rule::new("!has(self.items) || self.items.all(i, !has(i.of) || i.of.all(m, self.items.exists(j, has(j.meter) && j.meter == m)))")
-        .message("a Percentage is taken of meters that the same version prices"),
 )]
 pub struct PriceVersion {
     /// From when on they hold, RFC 3339 with an offset, such as `2026-01-01T00:00:00+09:00`.
@@ -123,7 +121,7 @@ pub struct PriceVersion {
     pub from: String,
     /// One item for each meter, and the percentages.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 256))]
+    #[schemars(length(max = 128))]
     pub items: Vec<PriceItem>,
     /// What an agency pays at least in a period for its `Usage` and `Percentage` lines together. Default `"0"`.
     #[serde(default = "zero", skip_serializing_if = "is_zero")]
@@ -160,10 +158,8 @@ fn is_zero(amount: &str) -> bool {
         .message("a Percentage has no increment"),
     validation = Rule::new("!has(self.tiers) || size(self.tiers) == 0 || (self.tiers.filter(t, !has(t.upTo)).size() == 1 && !has(self.tiers[size(self.tiers) - 1].upTo))")
         .message("every tier but the last has upTo, and the last has none"),
-    validation = Rule::new("!has(self.tiers) || self.tiers.filter(t, has(t.upTo) && isQuantity(t.upTo)).map(t, quantity(t.upTo).asApproximateFloat()).isSorted()")
-        .message("tiers stand in the order of upTo, the smallest first"),
-    validation = Rule::new("!has(self.tiers) || self.tiers.all(t, !has(t.upTo) || self.tiers.exists_one(s, has(s.upTo) && s.upTo == t.upTo))")
-        .message("two tiers cannot have the same upTo"),
+    validation = Rule::new("!has(self.tiers) || self.tiers.all(n, t, n == 0 || !has(t.upTo) || !has(self.tiers[n - 1].upTo) || !isQuantity(t.upTo) || !isQuantity(self.tiers[n - 1].upTo) || quantity(self.tiers[n - 1].upTo).isLessThan(quantity(t.upTo)))")
+        .message("tiers stand in the order of upTo, the smallest first, each more than the one before"),
 )]
 pub struct PriceItem {
     /// The meter that is priced, such as `cpu.reserved`. Not with `Percentage`.
@@ -191,7 +187,7 @@ pub struct PriceItem {
     pub included: Option<String>,
     /// The tiers of `Graduated` and `Volume`, the smallest bound first, the last one without.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32))]
+    #[schemars(length(max = 16))]
     pub tiers: Vec<PriceTier>,
     /// Units in a package, for `Package`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -248,14 +244,14 @@ pub enum PricingModel {
 pub struct PriceTier {
     /// The last quantity of the tier, itself included. None given, on the last tier only: no end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "bounds::positive")]
+    #[schemars(schema_with = "bounds::price")]
     pub up_to: Option<String>,
     /// The price of one unit.
-    #[schemars(schema_with = "bounds::decimal")]
+    #[schemars(schema_with = "bounds::price")]
     pub unit_price: String,
     /// An amount that is added when the quantity enters the tier. Default `"0"`.
     #[serde(default = "zero", skip_serializing_if = "is_zero")]
-    #[schemars(schema_with = "bounds::decimal")]
+    #[schemars(schema_with = "bounds::price")]
     pub flat_fee: String,
 }
 
