@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use maru_crds::{AgencyNamespace, AgencySystem, RateCard};
+use maru_crds::{AgencyNamespace, AgencySystem, RateCard, SystemSubscription};
 use maru_rate::{PriceBook, Refusal, World, card};
 use serde::Deserialize;
 
@@ -12,7 +12,7 @@ use crate::document::Document;
 use crate::problem::Problem;
 
 /// Kinds that rating reads.
-const READ: &str = "Agency, AgencySystem and RateCard";
+const READ: &str = "Agency, AgencySystem, SystemSubscription and RateCard";
 /// Kinds of Maru that say nothing about money.
 const SILENT: [&str; 5] = ["DatabaseServer", "Dataset", "DataGrant", "BillingRun", "Bill"];
 
@@ -47,6 +47,7 @@ struct Found {
     seen: BTreeSet<String>,
     agencies: Vec<BilledAgency>,
     systems: Vec<(Document, AgencySystem)>,
+    subscriptions: Vec<(Document, SystemSubscription)>,
     cards: Vec<(Document, RateCard)>,
     warnings: Vec<String>,
 }
@@ -60,29 +61,37 @@ impl Manifests {
                 found.add(document)?;
             }
         }
-        let mut world = World::default();
-        for agency in &found.agencies {
-            let name = agency.metadata.name.as_deref().unwrap_or_default();
-            let namespaces = agency.spec.namespaces.iter().map(|namespace| namespace.name.clone());
-            let default = agency.spec.namespaces.is_empty().then(|| name.to_owned());
-            world.add_agency(name, namespaces.chain(default));
-        }
-        for (_, system) in &found.systems {
-            let metadata = &system.metadata;
-            world.add_system(
-                metadata.namespace.as_deref().unwrap_or_default(),
-                metadata.name.as_deref().unwrap_or_default(),
-            );
-        }
         Ok(Self {
             book: found.book()?,
-            world,
+            world: found.world()?,
             warnings: found.warnings,
         })
     }
 }
 
 impl Found {
+    /// Who there is. Agencies come first: they say whose the namespaces are.
+    fn world(&self) -> Result<World, Problem> {
+        let mut world = World::default();
+        for agency in &self.agencies {
+            let name = agency.metadata.name.as_deref().unwrap_or_default();
+            let namespaces = agency.spec.namespaces.iter().map(|namespace| namespace.name.clone());
+            let default = agency.spec.namespaces.is_empty().then(|| name.to_owned());
+            world.add_agency(name, namespaces.chain(default));
+        }
+        for (document, system) in &self.systems {
+            let (namespace, name) = (system.metadata.namespace.as_deref(), system.metadata.name.as_deref());
+            let added = world.add_system(namespace.unwrap_or_default(), name.unwrap_or_default(), &system.spec);
+            added.map_err(|refusal| document.refuse(&refusal))?;
+        }
+        for (document, subscription) in &self.subscriptions {
+            let namespace = subscription.metadata.namespace.as_deref().unwrap_or_default();
+            let added = world.add_subscription(namespace, &subscription.spec);
+            added.map_err(|refusal| document.refuse(&refusal))?;
+        }
+        Ok(world)
+    }
+
     fn add(&mut self, document: Document) -> Result<(), Problem> {
         let head = document.head()?;
         let group = head.api_version.split('/').next().unwrap_or_default();
@@ -112,6 +121,11 @@ impl Found {
                 let system: AgencySystem = document.object()?;
                 self.named(&document, &head.kind, &system.metadata, true)?;
                 self.systems.push((document, system));
+            }
+            "SystemSubscription" => {
+                let subscription: SystemSubscription = document.object()?;
+                self.named(&document, &head.kind, &subscription.metadata, true)?;
+                self.subscriptions.push((document, subscription));
             }
             "RateCard" => {
                 let card: RateCard = document.object()?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use maru_bill::Bill;
-use maru_rate::{Month, Period, Usage};
+use maru_rate::{Carry, Month, Period, Usage};
 
 use crate::manifests::Manifests;
 use crate::problem::Problem;
@@ -13,7 +13,7 @@ use crate::usage_file::UsageFiles;
 /// What to rate.
 #[derive(Debug, Args)]
 pub struct RateArgs {
-    /// Manifests: Agency, AgencySystem and exactly one RateCard, in any number of files and documents.
+    /// Manifests: Agency, AgencySystem, SystemSubscription and exactly one RateCard, in any number of files and documents.
     #[arg(short = 'f', long = "filename", value_name = "FILE", required = true, num_args = 1..)]
     files: Vec<PathBuf>,
     /// Usage records as JSON lines, or the directory of a lake; may be given several times.
@@ -60,8 +60,10 @@ pub fn run(args: &RateArgs) -> Result<String, Problem> {
 
     let mut bills = Vec::new();
     let mut warnings = manifests.warnings.clone();
+    let mut carry = Carry::default();
     for usage in usages {
-        let rated = usage.rate().map_err(Problem::new)?;
+        let rated = usage.rate_after(&carry).map_err(Problem::new)?;
+        carry = rated.carry().clone();
         let pages = maru_ledger::draft(&rated).map_err(Problem::new)?;
         bills.extend(pages.iter().map(Bill::of));
         warnings.extend(

@@ -159,6 +159,24 @@ pub struct Rated {
     pub(crate) rounded: Rounded,
     pub(crate) statements: Vec<Statement>,
     pub(crate) warnings: Vec<String>,
+    pub(crate) carry: Carry,
+    pub(crate) recoveries: Vec<Recovery>,
+}
+
+/// What pools carry from a period into the next one, by system, in the card's currency.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Carry(pub(crate) std::collections::BTreeMap<String, Exact>);
+
+/// What a system with a standard rate cost and what the rate brought in, in the card's currency.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Recovery {
+    /// `namespace/name`.
+    pub system: String,
+    /// What the period cost.
+    pub cost: Exact,
+    /// What was charged. More than the cost is over-recovery.
+    pub charged: Exact,
 }
 
 impl Rated {
@@ -185,6 +203,16 @@ impl Rated {
     /// One for each agency that owes or used anything, by name.
     pub fn statements(&self) -> &[Statement] {
         &self.statements
+    }
+
+    /// What the next period's pools start with.
+    pub fn carry(&self) -> &Carry {
+        &self.carry
+    }
+
+    /// Over- and under-recovery of systems with a standard rate.
+    pub fn recoveries(&self) -> &[Recovery] {
+        &self.recoveries
     }
 
     /// What a person should look at.

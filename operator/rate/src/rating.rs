@@ -1,19 +1,21 @@
 //! Rating a period: from collected usage to a statement for each agency.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use maru_meter::{Completeness, Exact};
 
 use crate::book::{Item, Price, PriceBook};
-use crate::charge::{Charge, Line, Rated};
+use crate::charge::{Carry, Charge, Line, Rated};
 use crate::currency::Currency;
 use crate::price::Position;
+use crate::recover::SystemCosts;
 use crate::split::largest_remainder;
 use crate::tax::statement;
 use crate::timeline::{Segment, Timeline};
 use crate::total::Total;
 use crate::usage::{BySystem, Usage};
+use crate::world::World;
 
 /// Why a period cannot be rated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,47 +33,74 @@ pub enum RateError {
 }
 
 impl Usage<'_> {
-    /// Works the period out.
+    /// Works the period out, as the first one.
     pub fn rate(self) -> Result<Rated, RateError> {
-        let (book, period) = (self.book, self.period);
-        let mut agencies: BTreeSet<String> = self.agencies();
-        let mut warnings: Vec<String> = Vec::new();
-        for unknown in agencies.difference(&self.world.agencies) {
-            warnings.push(format!(
-                "agency `{unknown}` is named by usage only: no manifest describes it"
-            ));
-        }
-        agencies.extend(self.world.agencies.iter().cloned());
-        let timeline = self.timeline.clone();
-        let mut cells = self.into_cells();
+        self.rate_after(&Carry::default())
+    }
 
-        let mut statements = Vec::new();
-        for agency in agencies {
-            let meters = cells.remove(&agency).unwrap_or_default();
+    /// Works the period out, with what the period before carried into it.
+    pub fn rate_after(self, carry: &Carry) -> Result<Rated, RateError> {
+        let (book, world, period) = (self.book, self.world, self.period);
+        let (timeline, shared) = (self.timeline.clone(), self.shared.clone());
+        let collected = self.into_collected();
+        let mut warnings = Vec::new();
+        let mut lines: BTreeMap<String, Vec<Line>> = BTreeMap::new();
+        let mut platform: BTreeMap<String, Exact> = BTreeMap::new();
+        for agency in world.agencies.iter().chain(collected.cells.keys()) {
+            lines.entry(agency.clone()).or_default();
+        }
+        for (agency, lines) in &mut lines {
+            if !world.agencies.contains(agency) {
+                warnings.push(format!(
+                    "agency `{agency}` is named by usage only: no manifest describes it"
+                ));
+            }
             let rating = AgencyRating {
                 book,
                 timeline: &timeline,
-                agency: &agency,
+                agency,
             };
-            let mut lines = Vec::new();
-            for (meter, systems) in &meters {
-                rating.meter_lines(meter, systems, &mut lines, &mut warnings)?;
+            for (meter, systems) in collected.cells.get(agency).into_iter().flatten() {
+                rating.meter_lines(meter, systems, lines, &mut warnings)?;
             }
-            rating.percentage_lines(&mut lines);
-            rating.minimum_line(&mut lines);
-            if !lines.is_empty() {
-                statements.push(statement(book, agency, lines));
-            }
+            rating.percentage_lines(lines);
+            take_platform(world, agency, lines, &mut platform);
+            rating.minimum_line(lines);
         }
+        let recovery = SystemCosts {
+            book,
+            world,
+            period,
+            timeline: &timeline,
+            shared: &shared,
+            driver_use: &collected.driver_use,
+        };
+        let recovered = recovery.recover(&platform, carry, &mut lines, &mut warnings)?;
+
+        let billed = lines.into_iter().filter(|(_, lines)| !lines.is_empty());
         Ok(Rated {
             month: period.month,
             interval: period.interval,
             currency: book.currency,
             rounded: book.rounded,
-            statements,
+            statements: billed.map(|(agency, lines)| statement(book, agency, lines)).collect(),
             warnings,
+            carry: recovered.carry,
+            recoveries: recovered.recoveries,
         })
     }
+}
+
+/// Takes the owner's own use of its shared systems off its lines: it is paid out of the system's pool.
+fn take_platform(world: &World, agency: &str, lines: &mut Vec<Line>, platform: &mut BTreeMap<String, Exact>) {
+    lines.retain(|line| {
+        let Some(system) = &line.system else { return true };
+        if world.sharing(system).is_none() || world.owner_of(system) != agency {
+            return true;
+        }
+        *platform.entry(system.clone()).or_default() += &line.amount;
+        false
+    });
 }
 
 /// The rating of one agency.

@@ -1,6 +1,6 @@
 //! Collecting usage for a period: by agency, system and meter, cut where prices change.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::num::NonZeroU64;
 
 use maru_meter::record::RecordError;
@@ -8,6 +8,7 @@ use maru_meter::{Exact, Interval, UsageRecord};
 
 use crate::book::{Item, PriceBook};
 use crate::period::Period;
+use crate::pool::{Participant, participants};
 use crate::timeline::Timeline;
 use crate::total::Total;
 use crate::world::World;
@@ -41,8 +42,33 @@ pub struct Usage<'a> {
     pub(crate) world: &'a World,
     pub(crate) period: Period,
     pub(crate) timeline: Timeline,
+    /// Who takes part in each shared system.
+    pub(crate) shared: BTreeMap<String, Vec<Participant>>,
     names: Names,
     cells: HashMap<Key, Cell>,
+    /// System and meter of each driver.
+    drivers: HashSet<(u32, u32)>,
+    driver_use: HashMap<Key, DriverUse>,
+}
+
+/// What is known when all usage is there.
+#[derive(Debug)]
+pub(crate) struct Collected {
+    /// Agency, then meter, then system.
+    pub(crate) cells: BTreeMap<String, BTreeMap<String, BySystem>>,
+    /// System, then agency.
+    pub(crate) driver_use: BTreeMap<String, BTreeMap<String, DriverUse>>,
+}
+
+/// What an agency used of the driver of a shared system. It weighs the split and is not priced.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DriverUse {
+    /// When the agency took part.
+    windows: Vec<Interval>,
+    /// While it took part.
+    pub(crate) inside: Total,
+    /// While it did not.
+    pub(crate) outside: Total,
 }
 
 /// Agency, system and meter, as numbers.
@@ -64,13 +90,25 @@ impl<'a> Usage<'a> {
     /// No usage yet.
     pub fn new(book: &'a PriceBook, world: &'a World, period: Period) -> Self {
         let timeline = Timeline::new(book, period);
+        let (mut names, mut drivers, mut shared) = (Names::default(), HashSet::new(), BTreeMap::new());
+        for (name, system) in &world.systems {
+            let Some(sharing) = &system.sharing else { continue };
+            shared.insert(name.clone(), participants(world, &book.zone, period, name, sharing));
+            if let Some(driver) = &sharing.driver {
+                drivers.insert((names.number(name), names.number(driver)));
+            }
+        }
+        let (cells, driver_use) = (HashMap::new(), HashMap::new());
         Self {
             book,
             world,
             period,
             timeline,
-            names: Names::default(),
-            cells: HashMap::new(),
+            shared,
+            names,
+            cells,
+            drivers,
+            driver_use,
         }
     }
 
@@ -87,16 +125,21 @@ impl<'a> Usage<'a> {
             start: record.start,
             end: record.end,
         };
+        let key = self.key(record);
+        if self.drivers.contains(&(key.1, key.2)) {
+            self.add_driver(record, key, whole);
+            return Ok(());
+        }
         let Some(total) = u64::try_from(whole.length().as_nanos()).ok().and_then(NonZeroU64::new) else {
             if let Some(slot) = self.timeline.slot_at(record.start) {
-                self.add_to_slot(record, slot, None)?;
+                self.add_to_slot(record, key, slot, None)?;
             }
             return Ok(());
         };
         for slot in 0..self.timeline.len() {
             if let Some(part) = self.timeline.slot(slot).overlap(whole) {
                 let part = u64::try_from(part.length().as_nanos()).unwrap_or(total.get());
-                self.add_to_slot(record, slot, Some((part, total)))?;
+                self.add_to_slot(record, key, slot, Some((part, total)))?;
             }
         }
         Ok(())
@@ -105,6 +148,7 @@ impl<'a> Usage<'a> {
     fn add_to_slot(
         &mut self,
         record: &UsageRecord,
+        key: Key,
         slot: usize,
         part: Option<(u64, NonZeroU64)>,
     ) -> Result<(), UsageError> {
@@ -119,7 +163,6 @@ impl<'a> Usage<'a> {
             });
         }
         let quantity = rounded_up(&record.quantity, item.and_then(|item| item.increment.as_ref()));
-        let key = self.key(record);
         let cell = self.cells.entry(key).or_default();
         if !record.unit.is_empty() && cell.unit.as_ref().is_none_or(|unit| *unit > record.unit) {
             cell.unit = Some(record.unit.clone());
@@ -130,6 +173,23 @@ impl<'a> Usage<'a> {
             Some((part, total)) => sum.add_part(&quantity, part, total, record.completeness),
         }
         Ok(())
+    }
+
+    /// Use of a driver counts while its agency takes part; the rest is kept apart for a warning.
+    fn add_driver(&mut self, record: &UsageRecord, key: Key, whole: Interval) {
+        let Some(inside) = whole_or_instant(whole, self.period.interval) else {
+            return;
+        };
+        let (names, shared) = (&self.names, &self.shared);
+        let entry = self.driver_use.entry(key).or_insert_with(|| {
+            let participants = shared.get(names.text(key.1)).into_iter().flatten();
+            let own = participants.filter(|participant| participant.agency == names.text(key.0));
+            DriverUse {
+                windows: own.flat_map(|participant| participant.windows.clone()).collect(),
+                ..DriverUse::default()
+            }
+        });
+        entry.add(record, whole, inside);
     }
 
     fn item_at(&self, slot: usize, meter: &str) -> Option<&'a Item> {
@@ -146,27 +206,63 @@ impl<'a> Usage<'a> {
         (agency, system, self.names.number(&record.meter))
     }
 
-    /// The agencies that used anything.
-    pub(crate) fn agencies(&self) -> BTreeSet<String> {
-        self.cells
-            .keys()
-            .map(|(agency, _, _)| self.names.text(*agency).to_owned())
-            .collect()
-    }
-
-    /// Everything that was collected: agency, then meter, then system.
-    pub(crate) fn into_cells(self) -> BTreeMap<String, BTreeMap<String, BySystem>> {
-        let mut sorted: BTreeMap<String, BTreeMap<String, BySystem>> = BTreeMap::new();
-        let names = &self.names;
+    /// Everything that was collected, sorted by name.
+    pub(crate) fn into_collected(self) -> Collected {
+        let mut collected = Collected {
+            cells: BTreeMap::new(),
+            driver_use: BTreeMap::new(),
+        };
+        let text = |number: u32| self.names.text(number).to_owned();
         for ((agency, system, meter), cell) in self.cells {
-            let meters = sorted.entry(names.text(agency).to_owned()).or_default();
-            meters
-                .entry(names.text(meter).to_owned())
-                .or_default()
-                .insert(names.text(system).to_owned(), cell);
+            let meters = collected.cells.entry(text(agency)).or_default();
+            meters.entry(text(meter)).or_default().insert(text(system), cell);
         }
-        sorted
+        for ((agency, system, _), used) in self.driver_use {
+            collected
+                .driver_use
+                .entry(text(system))
+                .or_default()
+                .insert(text(agency), used);
+        }
+        collected
     }
+}
+
+impl DriverUse {
+    /// Adds the part of a record that falls into the period: `inside` of the record's `whole` time.
+    fn add(&mut self, record: &UsageRecord, whole: Interval, inside: Interval) {
+        let nanos = |interval: Interval| u64::try_from(interval.length().as_nanos()).unwrap_or(u64::MAX);
+        let Some(total) = NonZeroU64::new(nanos(whole)) else {
+            let takes_part = self
+                .windows
+                .iter()
+                .any(|window| window.start <= whole.start && whole.start < window.end);
+            let sum = if takes_part {
+                &mut self.inside
+            } else {
+                &mut self.outside
+            };
+            return sum.add(&record.quantity, record.completeness);
+        };
+        let parts = self.windows.iter().filter_map(|window| window.overlap(inside));
+        let counted: u64 = parts.map(nanos).sum();
+        if counted > 0 {
+            self.inside
+                .add_part(&record.quantity, counted, total, record.completeness);
+        }
+        if nanos(inside) > counted {
+            self.outside
+                .add_part(&record.quantity, nanos(inside) - counted, total, record.completeness);
+        }
+    }
+}
+
+/// The part of a record's time that is in the period; an instant is all of itself.
+fn whole_or_instant(record: Interval, period: Interval) -> Option<Interval> {
+    if record.start == record.end {
+        return (period.start <= record.start && record.start < period.end).then_some(record);
+    }
+    record.overlap(period)
 }
 
 fn rounded_up(quantity: &Exact, increment: Option<&Exact>) -> Exact {

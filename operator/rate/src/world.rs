@@ -1,27 +1,71 @@
-//! Who there is: agencies, their namespaces and their systems.
+//! Who there is: agencies, their namespaces, their systems, and who shares them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use maru_meter::UNASSIGNED;
+use jiff::civil::Date;
+use maru_crds::{AgencySystemSpec, OnNoUsage, SharingMode, SystemSubscriptionSpec};
+use maru_meter::{Exact, UNASSIGNED};
+
+use crate::amortise::date;
+use crate::card::{amount, share};
+use crate::cost::{CostPlan, Retirement};
+use crate::refusal::Refusal;
 
 /// The agencies and systems that usage is rated for.
 #[derive(Clone, Debug, Default)]
 pub struct World {
     pub(crate) agencies: BTreeSet<String>,
     /// Which agency a namespace belongs to.
-    pub(crate) namespaces: BTreeMap<String, String>,
+    namespaces: BTreeMap<String, String>,
     pub(crate) systems: BTreeMap<String, System>,
+    /// By system.
+    pub(crate) subscriptions: BTreeMap<String, Vec<Subscription>>,
 }
 
 /// An information system, as far as money goes.
 #[derive(Clone, Debug, Default)]
-pub struct System {
-    /// The agency whose namespace it is in.
-    pub(crate) owner: String,
+pub(crate) struct System {
+    pub(crate) cost: Option<CostPlan>,
+    /// Without it the owner pays alone.
+    pub(crate) sharing: Option<Sharing>,
+    pub(crate) retirement: Option<Retirement>,
+}
+
+/// How a system's cost is split.
+#[derive(Clone, Debug)]
+pub(crate) struct Sharing {
+    /// Whose subscriptions count; none: everyone's.
+    accepts: Option<BTreeSet<String>>,
+    /// The part that is split by weight.
+    pub(crate) fixed_share: Exact,
+    /// The meter that splits the rest.
+    pub(crate) driver: Option<String>,
+    pub(crate) on_no_usage: OnNoUsage,
+    /// The price of a unit of the driver, in place of the actual cost.
+    pub(crate) standard_rate: Option<StandardRate>,
+    pub(crate) owner_weight: Exact,
+}
+
+/// A price that is fixed for a fiscal year.
+#[derive(Clone, Debug)]
+pub(crate) struct StandardRate {
+    pub(crate) fiscal_year: i32,
+    /// In the cost's currency.
+    pub(crate) unit_price: Exact,
+}
+
+/// An agency's part in a shared system.
+#[derive(Clone, Debug)]
+pub(crate) struct Subscription {
+    pub(crate) agency: String,
+    pub(crate) weight: Exact,
+    pub(crate) from: Date,
+    /// Exclusive.
+    pub(crate) until: Option<Date>,
 }
 
 impl World {
-    /// An agency and its namespaces.
+    /// An agency and its namespaces. Agencies come before systems and subscriptions.
     pub fn add_agency(&mut self, name: &str, namespaces: impl IntoIterator<Item = String>) {
         self.agencies.insert(name.to_owned());
         for namespace in namespaces {
@@ -29,14 +73,72 @@ impl World {
         }
     }
 
-    /// A system in a namespace. A namespace that no agency names is taken for that of the agency of the same name.
-    pub fn add_system(&mut self, namespace: &str, name: &str) {
-        let owner = self
-            .namespaces
-            .get(namespace)
-            .map_or(namespace, String::as_str)
-            .to_owned();
-        self.systems.insert(format!("{namespace}/{name}"), System { owner });
+    /// A system in a namespace.
+    pub fn add_system(&mut self, namespace: &str, name: &str, spec: &AgencySystemSpec) -> Result<(), Refusal> {
+        let system = System {
+            cost: spec
+                .cost
+                .as_ref()
+                .map(|cost| CostPlan::read("spec.cost", cost))
+                .transpose()?,
+            sharing: spec
+                .sharing
+                .as_ref()
+                .map(|sharing| Sharing::read("spec.sharing", sharing))
+                .transpose()?,
+            retirement: spec
+                .retirement
+                .as_ref()
+                .map(|end| Retirement::read("spec.retirement", end))
+                .transpose()?,
+        };
+        self.systems.insert(format!("{namespace}/{name}"), system);
+        Ok(())
+    }
+
+    /// A subscription in a namespace of the agency that joins.
+    pub fn add_subscription(&mut self, namespace: &str, spec: &SystemSubscriptionSpec) -> Result<(), Refusal> {
+        let subscription = Subscription {
+            agency: self.owner(namespace).to_owned(),
+            weight: amount("spec.weight", &spec.weight)?,
+            from: date("spec.from", &spec.from)?,
+            until: spec.until.as_ref().map(|text| date("spec.until", text)).transpose()?,
+        };
+        if subscription.until.is_some_and(|until| until <= subscription.from) {
+            return Err(Refusal::new(
+                "spec.until",
+                "is not after from: allowed is a later day, or none",
+            ));
+        }
+        let system = format!("{}/{}", spec.system_ref.namespace, spec.system_ref.name);
+        let known = self.subscriptions.entry(system.clone()).or_default();
+        if known
+            .iter()
+            .any(|other| other.agency == subscription.agency && other.overlaps(&subscription))
+        {
+            let message = format!(
+                "agency `{}` has another subscription to {system} at the same time: allowed is one at a time",
+                subscription.agency
+            );
+            return Err(Refusal::new("spec.from", message));
+        }
+        known.push(subscription);
+        Ok(())
+    }
+
+    /// The agency of a namespace. One that no agency names is taken for that of the agency of the same name.
+    pub fn owner<'a>(&'a self, namespace: &'a str) -> &'a str {
+        self.namespaces.get(namespace).map_or(namespace, String::as_str)
+    }
+
+    /// The agency whose namespace a system, by its full name, is in.
+    pub(crate) fn owner_of<'a>(&'a self, system: &'a str) -> &'a str {
+        self.owner(system.split_once('/').map_or(system, |(namespace, _)| namespace))
+    }
+
+    /// A system's sharing, where its cost is shared.
+    pub(crate) fn sharing(&self, system: &str) -> Option<&Sharing> {
+        self.systems.get(system)?.sharing.as_ref()
     }
 
     /// The full name of a system that a usage record of an agency names: `namespace/name` and `unassigned` are full already.
@@ -51,7 +153,7 @@ impl World {
                 .keys()
                 .filter(|key| key.rsplit_once('/').is_some_and(|(_, name)| name == system))
         };
-        if let Some(own) = named().find(|key| self.systems[*key].owner == agency) {
+        if let Some(own) = named().find(|key| self.owner_of(key) == agency) {
             return own.clone();
         }
         let mut others = named();
@@ -59,6 +161,59 @@ impl World {
             (Some(only), None) => only.clone(),
             _ => format!("{agency}/{system}"),
         }
+    }
+}
+
+impl Sharing {
+    fn read(field: &str, sharing: &maru_crds::Sharing) -> Result<Self, Refusal> {
+        let at = |name: &str| format!("{field}.{name}");
+        let fixed_share = sharing
+            .fixed_share
+            .as_ref()
+            .map(|text| share(&at("fixedShare"), text))
+            .transpose()?;
+        let standard_rate = match (sharing.mode, &sharing.standard_rate) {
+            (SharingMode::Actual, _) => None,
+            (SharingMode::StandardRate, None) => {
+                return Err(Refusal::new(
+                    at("standardRate"),
+                    "is missing: mode StandardRate needs it",
+                ));
+            }
+            (SharingMode::StandardRate, Some(_)) if sharing.driver.is_none() => {
+                return Err(Refusal::new(
+                    at("driver"),
+                    "is missing: mode StandardRate prices its use",
+                ));
+            }
+            (SharingMode::StandardRate, Some(rate)) => Some(StandardRate {
+                fiscal_year: rate.fiscal_year,
+                unit_price: amount(&at("standardRate.unitPrice"), &rate.unit_price)?,
+            }),
+        };
+        Ok(Self {
+            accepts: (!sharing.accepts_all)
+                .then(|| sharing.accepts.iter().map(|accepted| accepted.agency.clone()).collect()),
+            fixed_share: match sharing.driver {
+                Some(_) => fixed_share.unwrap_or_default(),
+                None => Exact::ONE,
+            },
+            driver: sharing.driver.clone(),
+            on_no_usage: sharing.on_no_usage,
+            standard_rate,
+            owner_weight: amount(&at("ownerWeight"), &sharing.owner_weight)?,
+        })
+    }
+
+    /// Whether the owner accepts an agency's subscription.
+    pub(crate) fn accepts(&self, agency: &str) -> bool {
+        self.accepts.as_ref().is_none_or(|accepted| accepted.contains(agency))
+    }
+}
+
+impl Subscription {
+    fn overlaps(&self, other: &Self) -> bool {
+        self.until.is_none_or(|until| other.from < until) && other.until.is_none_or(|until| self.from < until)
     }
 }
 
@@ -70,9 +225,9 @@ mod tests {
     fn a_bare_name_is_ones_own_system_before_anybody_elses() {
         let mut world = World::default();
         world.add_agency("nts", ["nts-prod".to_owned()]);
-        world.add_system("nts-prod", "tax");
-        world.add_system("mois", "tax");
-        world.add_system("mois", "docs");
+        for (namespace, name) in [("nts-prod", "tax"), ("mois", "tax"), ("mois", "docs")] {
+            world.add_system(namespace, name, &AgencySystemSpec::default()).unwrap();
+        }
         let table = [
             ("nts", "tax", "nts-prod/tax"),
             ("mois", "tax", "mois/tax"),

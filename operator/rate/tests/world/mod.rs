@@ -90,6 +90,23 @@ impl Card {
         serde_saphyr::from_str(&text).unwrap()
     }
 
+    /// Rates a month in a world.
+    pub(crate) fn rate_in(
+        &self,
+        world: &World,
+        month: &str,
+        records: &[UsageRecord],
+        carry: &maru_rate::Carry,
+    ) -> Rated {
+        let book = card::read(&self.spec()).unwrap();
+        let period = Period::new(month.parse().unwrap(), &book.zone).unwrap();
+        let mut usage = Usage::new(&book, world, period);
+        for record in records {
+            usage.add(record).unwrap();
+        }
+        usage.rate_after(carry).unwrap()
+    }
+
     pub(crate) fn try_rate(&self, month: &str, records: &[UsageRecord]) -> Result<Rated, RateError> {
         let book = card::read(&self.spec()).unwrap();
         let mut world = World::default();
