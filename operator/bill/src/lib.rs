@@ -6,4 +6,4 @@ mod table;
 
 pub use bill::{Bill, BillKind, BillLine};
 pub use json::json;
-pub use table::table;
+pub use table::{amount, table};

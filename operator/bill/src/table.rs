@@ -112,6 +112,11 @@ fn money(amount: &Exact, currency: &str) -> String {
     grouped(&amount.to_fixed(places))
 }
 
+/// An amount as tables show it: thousands set apart by commas.
+pub fn amount(amount: &Exact) -> String {
+    grouped(&amount.to_string())
+}
+
 /// Thousands set apart by commas.
 fn grouped(number: &str) -> String {
     let (sign, digits) = number.strip_prefix('-').map_or(("", number), |rest| ("-", rest));

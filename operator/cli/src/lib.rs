@@ -4,6 +4,7 @@ mod document;
 mod manifests;
 mod problem;
 pub mod rate;
+pub mod schedule;
 mod usage_file;
 
 use clap::{Parser, Subcommand};
@@ -22,6 +23,8 @@ pub struct Cli {
 enum Command {
     /// Print the bills that the operator would issue, from files: no cluster, no network.
     Rate(rate::RateArgs),
+    /// Print how what systems cost to build is written off, month by month.
+    Schedule(schedule::ScheduleArgs),
 }
 
 impl Cli {
@@ -29,6 +32,7 @@ impl Cli {
     pub fn run(&self) -> Result<String, Problem> {
         match &self.command {
             Command::Rate(args) => rate::run(args),
+            Command::Schedule(args) => schedule::run(args),
         }
     }
 }

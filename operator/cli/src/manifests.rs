@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use maru_crds::{AgencyNamespace, AgencySystem, RateCard, SystemSubscription};
+use maru_meter::Rounding;
 use maru_rate::{PriceBook, Refusal, World, card};
 use serde::Deserialize;
 
@@ -53,23 +54,37 @@ struct Found {
 }
 
 impl Manifests {
-    /// Reads all documents of the files.
+    /// Reads all documents of the files, one of which is the price book.
     pub(crate) fn read(files: &[PathBuf]) -> Result<Self, Problem> {
-        let mut found = Found::default();
+        let found = Found::read(files)?;
+        let book = found
+            .book()?
+            .ok_or_else(|| Problem::new("no RateCard in the files of -f: allowed is exactly one"))?;
+        Ok(Self {
+            book,
+            world: found.world()?,
+            warnings: found.warnings,
+        })
+    }
+
+    /// Reads what needs no prices, with the rounding of the price book where there is one.
+    pub(crate) fn read_world(files: &[PathBuf]) -> Result<(World, Rounding), Problem> {
+        let found = Found::read(files)?;
+        Ok((found.world()?, found.book()?.map(|book| book.mode).unwrap_or_default()))
+    }
+}
+
+impl Found {
+    fn read(files: &[PathBuf]) -> Result<Self, Problem> {
+        let mut found = Self::default();
         for file in files {
             for document in Document::read(file)? {
                 found.add(document)?;
             }
         }
-        Ok(Self {
-            book: found.book()?,
-            world: found.world()?,
-            warnings: found.warnings,
-        })
+        Ok(found)
     }
-}
 
-impl Found {
     /// Who there is. Agencies come first: they say whose the namespaces are.
     fn world(&self) -> Result<World, Problem> {
         let mut world = World::default();
@@ -168,10 +183,12 @@ impl Found {
         Ok(())
     }
 
-    fn book(&self) -> Result<PriceBook, Problem> {
+    fn book(&self) -> Result<Option<PriceBook>, Problem> {
         match self.cards.as_slice() {
-            [(document, card)] => card::read(&card.spec).map_err(|refusal| document.refuse(&refusal)),
-            [] => Err(Problem::new("no RateCard in the files of -f: allowed is exactly one")),
+            [] => Ok(None),
+            [(document, card)] => card::read(&card.spec)
+                .map(Some)
+                .map_err(|refusal| document.refuse(&refusal)),
             [_, (document, _), ..] => {
                 Err(document.refuse(&Refusal::new("kind", "is a second RateCard: allowed is exactly one")))
             }

@@ -4,10 +4,14 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-fn rate(arguments: &[&str]) -> Output {
+fn maru(command: &str, arguments: &[&str]) -> Output {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-maru"));
-    command.current_dir(here).arg("rate").args(arguments).output().unwrap()
+    let mut maru = Command::new(env!("CARGO_BIN_EXE_kubectl-maru"));
+    maru.current_dir(here).arg(command).args(arguments).output().unwrap()
+}
+
+fn rate(arguments: &[&str]) -> Output {
+    maru("rate", arguments)
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -198,4 +202,97 @@ fn a_wrong_period_and_missing_files_are_refused() {
         refused(&["-f", "card.yaml", "--usage", "none.jsonl", "--period", "2026-10"])
             .starts_with("none.jsonl: No such file")
     );
+}
+
+#[test]
+fn schedules_of_systems_as_a_table_and_as_json() {
+    let output = maru("schedule", &["-f", "systems.yaml"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    insta::assert_snapshot!(text(&output.stdout));
+    let output = maru("schedule", &["-f", "systems.yaml", "-o", "json"]);
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let row = &document["schedules"][1]["rows"][0];
+    assert_eq!(
+        (document["schedules"][1]["system"].as_str(), row["month"].as_u64()),
+        (Some("mois/docs"), Some(1))
+    );
+    assert_eq!(row["principal"].as_str(), Some("223320"));
+}
+
+#[test]
+fn a_shared_system_is_on_the_bills_of_all_who_share_it() {
+    let arguments = [
+        "-f",
+        "card.yaml",
+        "systems.yaml",
+        "--usage",
+        "usage.jsonl",
+        "--period",
+        "2026-05",
+        "--agency",
+        "moel",
+    ];
+    let output = rate(&arguments);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    insta::assert_snapshot!(text(&output.stdout));
+}
+
+#[test]
+fn a_wrong_cost_or_subscription_is_named_by_file_and_line_with_what_is_allowed() {
+    let folder = tempfile::tempdir().unwrap();
+    let systems = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/systems.yaml")).unwrap();
+    let table = [
+        (
+            "amount: \"1000\"",
+            "amount: \"1000.5\"",
+            "9: spec.cost.builds[0].amount: 1000.5 has parts of a minor unit: allowed in KRW are 0 decimals",
+        ),
+        (
+            "residual: \"100000\"",
+            "residual: \"1000001\"",
+            "10: spec.cost.builds[1].residual: 1000001 is more than the amount: allowed is up to 1000000",
+        ),
+        (
+            "months: 3",
+            "months: 0",
+            "9: spec.cost.builds[0].months: 0 is not allowed: allowed are 1 to 600",
+        ),
+        (
+            ", annualRate: \"0.06\"",
+            "",
+            "10: spec.cost.builds[1].annualRate: is missing: Annuity needs it, such as \"0.045\" for 4.5 %",
+        ),
+        (
+            "2026-01-15",
+            "2026-02-30",
+            "9: spec.cost.builds[0].inServiceDate: `2026-02-30` is not a date: allowed is YYYY-MM-DD, such as 2026-01-31",
+        ),
+        (
+            "name: search",
+            "name: first-build",
+            "10: spec.cost.builds[1].name: `first-build` is there twice: allowed is one build of a name",
+        ),
+        (
+            "fixedShare: \"0.20\"",
+            "fixedShare: \"1.2\"",
+            "15: spec.sharing.fixedShare: 1.2 is more than the whole: allowed is 0 to 1, such as \"0.1\" for 10 %",
+        ),
+        (
+            "from: 2026-03-01\n",
+            "from: 2026-03-01\n  until: 2026-03-01\n",
+            "26: spec.until: is not after from: allowed is a later day, or none",
+        ),
+        (
+            "metadata: {name: docs, namespace: moel}",
+            "metadata: {name: docs}",
+            "21: metadata.namespace: is missing: allowed is the namespace of the SystemSubscription",
+        ),
+    ];
+    for (right, wrong, message) in table {
+        let file = folder.path().join("systems.yaml");
+        std::fs::write(&file, systems.replace(right, wrong)).unwrap();
+        let file = file.to_str().unwrap();
+        let refused = refused(&["-f", "card.yaml", file, "--usage", "usage.jsonl", "--period", "2026-10"]);
+        assert_eq!(refused, format!("{file}:{message}"));
+    }
 }

@@ -20,6 +20,7 @@ pub struct Tranche {
     in_service: Date,
     months: u32,
     method: Method,
+    currency: Currency,
     places: u32,
 }
 
@@ -105,8 +106,14 @@ impl Tranche {
                 )
             })?,
             method,
+            currency,
             places: currency.places(),
         })
+    }
+
+    /// What its amounts are in.
+    pub fn currency(&self) -> Currency {
+        self.currency
     }
 
     /// The day from which it is used.

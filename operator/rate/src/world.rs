@@ -6,7 +6,7 @@ use jiff::civil::Date;
 use maru_crds::{AgencySystemSpec, OnNoUsage, SharingMode, SystemSubscriptionSpec};
 use maru_meter::{Exact, UNASSIGNED};
 
-use crate::amortise::date;
+use crate::amortise::{Tranche, date};
 use crate::card::{amount, share};
 use crate::cost::{CostPlan, Retirement};
 use crate::refusal::Refusal;
@@ -134,6 +134,14 @@ impl World {
     /// The agency whose namespace a system, by its full name, is in.
     pub(crate) fn owner_of<'a>(&'a self, system: &'a str) -> &'a str {
         self.owner(system.split_once('/').map_or(system, |(namespace, _)| namespace))
+    }
+
+    /// The tranches of every system, by its full name.
+    pub fn tranches(&self) -> impl Iterator<Item = (&str, &Tranche)> {
+        self.systems.iter().flat_map(|(name, system)| {
+            let tranches = system.cost.iter().flat_map(|cost| &cost.tranches);
+            tranches.map(|tranche| (name.as_str(), tranche))
+        })
     }
 
     /// A system's sharing, where its cost is shared.
