@@ -1,11 +1,33 @@
-# The project's front door. Build output is cached outside the checkout.
-export CARGO_TARGET_DIR ?= $(HOME)/.cache/maru/target
+# The project's front door. Build output and downloads are cached outside the checkout.
+CACHE := $(or $(MARU_CACHE),$(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME)/maru,$(HOME)/.cache/maru))
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+CARGO := cargo
+CLUSTER := $(CARGO) run --quiet --package maru-test-cluster --bin maru-cluster --
 
-.PHONY: cluster cluster-down
+.PHONY: help demo test check generate check-generated cluster cluster-down
 
-# A real Kubernetes on this machine, unless it runs already. The last line is the path of its kubeconfig.
-cluster:
-	@cargo run --quiet --package maru-test-cluster --bin maru-cluster -- up
+help: ## What each target does
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
-cluster-down:
-	@cargo run --quiet --package maru-test-cluster --bin maru-cluster -- down
+demo: ## A real cluster, an agency, a system, its pods metered, and the bill for them
+	@$(CARGO) build --quiet --package maru-test-cluster --bins
+	@$(CARGO) run --quiet --package maru-demo
+
+test: ## Everything: tables and properties, snapshots, stories on the real API server and the real node
+	$(CARGO) test --workspace --no-fail-fast
+
+check: check-generated ## Format, lints as errors, generated files up to date
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- --deny warnings
+
+generate: ## Write the manifests of the kinds and their chart from the types in crds/src
+	@$(CARGO) run --quiet --package maru-crds --bin maru-crdgen
+
+check-generated:
+	@$(CARGO) run --quiet --package maru-crds --bin maru-crdgen -- --check
+
+cluster: ## Start a real Kubernetes here, unless it runs; the last line is the path of its kubeconfig
+	@$(CLUSTER) up
+
+cluster-down: ## Take it away again
+	@$(CLUSTER) down

@@ -1,1 +1,212 @@
-//! The operator: watches, queue, reconcilers, lease, metrics.
+//! The operator: watches fill the world, a queue shares the work out, and each object's turn is *gather, desire, apply,
+//! report*.
+
+mod http;
+pub mod meter;
+mod metrics;
+mod queue;
+mod reconcile;
+mod watch;
+mod world;
+
+pub use http::{Health, serve};
+pub use metrics::Metrics;
+pub use queue::{FairQueue, QueueLimits, Turn};
+pub use world::World;
+
+use kube::Client;
+use maru_desire::{Owner, Platform};
+use reconcile::Reconciler;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// How one replica runs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The installation's settings.
+    pub platform: Platform,
+    /// How many objects are worked on at once.
+    pub workers: usize,
+    /// The longest a turn may take before it is given up and counted as failed.
+    pub turn_timeout: Duration,
+    /// How the queue shares work out.
+    pub queue: QueueLimits,
+    /// The name of the lease that the leader holds; none: this replica always leads.
+    pub lease: Option<Lease>,
+}
+
+/// The lease of the leader.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Who holds it while this replica leads: the pod's name.
+    pub identity: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            platform: Platform::default(),
+            workers: 16,
+            turn_timeout: Duration::from_secs(30),
+            queue: QueueLimits::default(),
+            lease: None,
+        }
+    }
+}
+
+/// What the tasks of one replica share.
+pub(crate) struct Shared {
+    pub(crate) world: World,
+    pub(crate) queue: FairQueue<Owner, String>,
+    pub(crate) metrics: Arc<Metrics>,
+    leads: AtomicBool,
+}
+
+impl Shared {
+    fn leads(&self) -> bool {
+        self.leads.load(Ordering::Acquire)
+    }
+}
+
+/// Why the operator ended.
+#[derive(Debug, thiserror::Error)]
+pub enum OperatorError {
+    /// The lease could not be set up.
+    #[error("lease: {0}")]
+    Lease(#[from] kube_lease_manager::LeaseManagerError),
+}
+
+/// Runs one replica until `shutdown`; it then ends the turns that run and gives the lease back.
+///
+/// # Errors
+/// Where the lease cannot be set up.
+pub async fn run(
+    client: Client,
+    settings: Settings,
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+    shutdown: CancellationToken,
+) -> Result<(), OperatorError> {
+    let shared = Arc::new(Shared {
+        world: World::new(settings.platform.clone()),
+        queue: FairQueue::new(settings.queue),
+        metrics,
+        leads: AtomicBool::new(false),
+    });
+    let mut watches = JoinSet::new();
+    let (count, mut listed) = watch::start(&client, &shared, &mut watches);
+    tokio::select! {
+        _ = listed.wait_for(|listed| *listed == count) => {}
+        () = shutdown.cancelled() => return Ok(()),
+    }
+    health.set_ready(true);
+    tracing::info!(watches = count, "every first list has arrived");
+    match settings.lease.clone() {
+        None => lead(&client, &shared, &settings, shutdown).await,
+        Some(lease) => follow_lease(&client, &shared, &settings, &lease, shutdown).await?,
+    }
+    health.set_ready(false);
+    Ok(())
+}
+
+/// Leads whenever the lease is held.
+async fn follow_lease(
+    client: &Client,
+    shared: &Arc<Shared>,
+    settings: &Settings,
+    lease: &Lease,
+    shutdown: CancellationToken,
+) -> Result<(), OperatorError> {
+    let manager = kube_lease_manager::LeaseManagerBuilder::new(client.clone(), lease.name.clone())
+        .with_namespace(lease.namespace.clone())
+        .with_identity(lease.identity.clone())
+        .with_duration(10)
+        .with_grace(4)
+        .build()
+        .await?;
+    let (mut held, task) = manager.watch().await;
+    loop {
+        let leads = *held.borrow_and_update();
+        if leads {
+            let lost = shutdown.child_token();
+            let led = lead(client, shared, settings, lost.clone());
+            tokio::pin!(led);
+            loop {
+                tokio::select! {
+                    () = &mut led => break,
+                    changed = held.changed() => if changed.is_err() || !*held.borrow_and_update() { lost.cancel() },
+                }
+            }
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            changed = held.changed() => if changed.is_err() { break },
+        }
+    }
+    drop(held);
+    // The task gives the lease back when its channel is closed, so that the other replica need not wait for its end.
+    if let Ok(Ok(manager)) = task.await
+        && let Err(error) = manager.release().await
+    {
+        tracing::warn!(%error, "the lease was not given back");
+    }
+    Ok(())
+}
+
+/// Works until `ending`: every known object has a turn first, later those that change.
+async fn lead(client: &Client, shared: &Arc<Shared>, settings: &Settings, ending: CancellationToken) {
+    shared.leads.store(true, Ordering::Release);
+    shared.metrics.leader.set(1);
+    tracing::info!("leads");
+    for owner in shared.world.owners() {
+        let line = shared.world.line_of(&owner);
+        shared.queue.add(owner, line);
+    }
+    let mut workers = JoinSet::new();
+    for _ in 0..settings.workers {
+        let worker = work(Arc::clone(shared), Reconciler::new(client.clone()), settings.turn_timeout, ending.clone());
+        workers.spawn(worker);
+    }
+    while workers.join_next().await.is_some() {}
+    shared.leads.store(false, Ordering::Release);
+    shared.metrics.leader.set(0);
+    tracing::info!("leads no longer");
+}
+
+async fn work(shared: Arc<Shared>, reconciler: Reconciler, timeout: Duration, ending: CancellationToken) {
+    loop {
+        let (owner, line) = tokio::select! {
+            biased;
+            () = ending.cancelled() => return,
+            next = shared.queue.next() => next,
+        };
+        shared.metrics.queue_depth.set(i64::try_from(shared.queue.waiting()).unwrap_or(i64::MAX));
+        let began = Instant::now();
+        let kind = match owner {
+            Owner::Agency { .. } => "Agency",
+            Owner::System { .. } => "AgencySystem",
+        };
+        let (turn, outcome) = match tokio::time::timeout(timeout, reconciler.turn(&shared, &owner)).await {
+            Ok(Ok(turn @ Turn::Done)) => (turn, "Done"),
+            Ok(Ok(turn @ Turn::Again(_))) => (turn, "Again"),
+            Ok(Ok(turn @ Turn::Failed)) => (turn, "Refused"),
+            Ok(Err(error)) => {
+                tracing::warn!(?owner, %error, "the turn failed and is repeated");
+                (Turn::Failed, "Failed")
+            }
+            Err(_) => {
+                tracing::warn!(?owner, timeout_seconds = timeout.as_secs(), "the turn took too long and is repeated");
+                (Turn::Failed, "TimedOut")
+            }
+        };
+        shared.metrics.reconciled(kind, outcome, began.elapsed());
+        shared.queue.end(&owner, &line, turn);
+    }
+}

@@ -1,0 +1,105 @@
+//! `maru-operator`: one replica of the operator.
+
+use clap::Parser;
+use kube::{Client, Config};
+use maru_controller::{Health, Lease, Metrics, Settings, meter};
+use maru_desire::{Platform, RouteApi};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// The Maru operator.
+#[derive(Debug, Parser)]
+#[command(name = "maru-operator", version)]
+struct Arguments {
+    /// Where `/metrics`, `/livez` and `/readyz` are served.
+    #[arg(long, env = "MARU_LISTEN", default_value = "127.0.0.1:9464")]
+    listen: SocketAddr,
+    /// The namespace that the operator runs in; its lease is there.
+    #[arg(long, env = "MARU_NAMESPACE", default_value = "maru-system")]
+    namespace: String,
+    /// The name of this replica in the lease; none given: this replica always leads.
+    #[arg(long, env = "MARU_REPLICA")]
+    replica: Option<String>,
+    /// The directory of the lake, where usage records are kept; none given: nothing is metered.
+    #[arg(long, env = "MARU_LAKE")]
+    lake: Option<PathBuf>,
+    /// How often running pods are metered, in seconds.
+    #[arg(long, env = "MARU_METER_EVERY_SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    meter_every_seconds: u64,
+    /// How many objects are worked on at once.
+    #[arg(long, env = "MARU_WORKERS", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
+    workers: u16,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let arguments = Arguments::parse();
+    tracing_subscriber::fmt()
+        .json()
+        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,kube=warn".into()))
+        .with_writer(std::io::stderr)
+        .init();
+    let client = Client::try_from(Config::infer().await?)?;
+    let shutdown = CancellationToken::new();
+    tokio::spawn(on_signal(shutdown.clone())?);
+
+    let metrics = Arc::new(Metrics::default());
+    let health = Arc::new(Health::default());
+    let listener = tokio::net::TcpListener::bind(arguments.listen).await?;
+    tracing::info!(address = %listener.local_addr()?, "serves metrics and health");
+    let http = maru_controller::serve(listener, Arc::clone(&metrics), Arc::clone(&health), shutdown.clone());
+    let metering = arguments.lake.clone().map(|directory| {
+        let every = Duration::from_secs(arguments.meter_every_seconds);
+        tokio::spawn(meter::run(client.clone(), directory, every, shutdown.clone()))
+    });
+    let http = tokio::spawn(http);
+    let settings = settings(&client, &arguments).await?;
+    maru_controller::run(client, settings, metrics, health, shutdown.clone()).await?;
+    shutdown.cancel();
+    if let Some(metering) = metering {
+        metering.await??;
+    }
+    http.await??;
+    Ok(())
+}
+
+/// Cancels on SIGTERM and Ctrl-C.
+fn on_signal(shutdown: CancellationToken) -> std::io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("shuts down");
+        shutdown.cancel();
+    })
+}
+
+/// The settings, with the API for routes that the cluster has.
+async fn settings(client: &Client, arguments: &Arguments) -> Result<Settings, kube::Error> {
+    let groups = client.list_api_groups().await?;
+    let gateway = groups.groups.iter().any(|group| group.name == "gateway.networking.k8s.io");
+    Ok(Settings {
+        platform: Platform {
+            operator_namespace: arguments.namespace.clone(),
+            route_api: if gateway { RouteApi::HttpRoute } else { RouteApi::Ingress },
+            ..Platform::default()
+        },
+        workers: usize::from(arguments.workers),
+        lease: arguments.replica.clone().map(|identity| Lease {
+            namespace: arguments.namespace.clone(),
+            name: "maru-operator".to_owned(),
+            identity,
+        }),
+        ..Settings::default()
+    })
+}

@@ -1,0 +1,129 @@
+//! What Prometheus sees of the operator. Label values come from closed sets: kinds, reasons and outcomes, never names.
+
+use maru_desire::{Applied, Outcome};
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+use std::sync::atomic::AtomicI64;
+use std::time::Duration;
+
+/// Labels of a reconcile: whose it was and how it ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReconcileLabels {
+    /// `Agency` or `AgencySystem`.
+    pub kind: &'static str,
+    /// `Done`, `Again`, `Failed` or `TimedOut`.
+    pub outcome: &'static str,
+}
+
+/// Labels of a write: which kind of object and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct WriteLabels {
+    /// The kind of the object.
+    pub kind: &'static str,
+    /// `Written`, `Deleted`, `Refused` or `Status`.
+    pub outcome: &'static str,
+}
+
+/// One kind of object.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct KindLabels {
+    /// The kind of the object.
+    pub kind: &'static str,
+}
+
+/// All metrics of the operator.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Reconciles that ended.
+    pub reconciles: Family<ReconcileLabels, Counter>,
+    /// How long reconciles took, in seconds.
+    pub reconcile_seconds: Family<KindLabels, Histogram>,
+    /// Requests that changed, or tried to change, something in the cluster.
+    pub writes: Family<WriteLabels, Counter>,
+    /// Owned objects that somebody edited or deleted and that were put right.
+    pub drift_healed: Family<KindLabels, Counter>,
+    /// Objects that wait for their turn.
+    pub queue_depth: Gauge<i64, AtomicI64>,
+    /// 1 while this replica leads.
+    pub leader: Gauge<i64, AtomicI64>,
+    /// Watches that ended with an error and were taken up again.
+    pub watch_errors: Family<KindLabels, Counter>,
+    /// Objects known, by kind.
+    pub objects: Family<KindLabels, Gauge<i64, AtomicI64>>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("maru"),
+            reconciles: Family::default(),
+            reconcile_seconds: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.000_5, 2.0, 16))),
+            writes: Family::default(),
+            drift_healed: Family::default(),
+            queue_depth: Gauge::default(),
+            leader: Gauge::default(),
+            watch_errors: Family::default(),
+            objects: Family::default(),
+        };
+        metrics.register();
+        metrics
+    }
+}
+
+impl Metrics {
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("reconciles", "Reconciles that ended, by kind and outcome", self.reconciles.clone());
+        registry.register_with_unit(
+            "reconcile_duration",
+            "How long reconciles took",
+            Unit::Seconds,
+            self.reconcile_seconds.clone(),
+        );
+        registry.register("writes", "Writes to the cluster, by kind of object and outcome", self.writes.clone());
+        registry.register("drift_healed", "Owned objects that were changed by others and put right", self.drift_healed.clone());
+        registry.register("queue_depth", "Objects waiting for their turn", self.queue_depth.clone());
+        registry.register("leader", "1 while this replica leads", self.leader.clone());
+        registry.register("watch_errors", "Watches that failed and were taken up again", self.watch_errors.clone());
+        registry.register("objects", "Objects known, by kind", self.objects.clone());
+    }
+
+    /// The metrics in the OpenMetrics text format.
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail; an empty page would be noticed by the scrape.
+        if text::encode(&mut text, &self.registry).is_err() {
+            text.clear();
+        }
+        text
+    }
+
+    /// Counts how a reconcile ended.
+    pub fn reconciled(&self, kind: &'static str, outcome: &'static str, took: Duration) {
+        self.reconciles.get_or_create(&ReconcileLabels { kind, outcome }).inc();
+        self.reconcile_seconds.get_or_create(&KindLabels { kind }).observe(took.as_secs_f64());
+    }
+
+    /// Counts what a plan wrote.
+    pub fn applied(&self, applied: &Applied) {
+        for (key, outcome) in applied.outcomes() {
+            let outcome = match outcome {
+                Outcome::Unchanged | Outcome::Skipped => continue,
+                Outcome::Written => "Written",
+                Outcome::Deleted => "Deleted",
+                Outcome::Refused { .. } => "Refused",
+            };
+            self.writes.get_or_create(&WriteLabels { kind: key.kind.kind(), outcome }).inc();
+        }
+    }
+
+    /// Counts a write of a primary object: its status or its finalizers.
+    pub fn wrote_primary(&self, kind: &'static str, outcome: &'static str) {
+        self.writes.get_or_create(&WriteLabels { kind, outcome }).inc();
+    }
+}

@@ -1,0 +1,384 @@
+//! The world as the operator knows it: filled by the watches and by its own writes, read by the reconcilers.
+//!
+//! No part of it names a client or a runtime. An event goes in, and out come the owners that must be looked at.
+
+mod children;
+mod gather;
+mod pods;
+mod primaries;
+mod read;
+
+use children::Children;
+pub(crate) use children::Urgency;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use kube::ResourceExt;
+use kube::core::DynamicObject;
+use kube::runtime::watcher::Event;
+use maru_apply::{Observed, Seen, resource_version};
+use maru_crds::{Agency, AgencySystem};
+use maru_desire::{AGENCY_LABEL, ObjectKey, ObjectKind, Owner, Platform, SystemKey};
+pub(crate) use pods::facts_of_selected;
+use pods::Pods;
+use primaries::{Change, Primaries, key_of};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// Who must be looked at, and how soon.
+pub(crate) type Wake = Vec<(Owner, Urgency)>;
+
+/// What is remembered of a namespace, whoever's it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct NamespaceRecord {
+    uid: String,
+    agency: Option<String>,
+    /// What the API server says still blocks its deletion, while it is being deleted.
+    terminating: Option<String>,
+}
+
+/// Everything that the operator knows.
+#[derive(Debug)]
+pub struct World {
+    platform: Platform,
+    state: RwLock<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    primaries: Primaries,
+    children: Children,
+    pods: Pods,
+    namespaces: HashMap<String, NamespaceRecord>,
+    labelled: HashMap<String, BTreeSet<String>>,
+    listed_agencies: HashSet<String>,
+    listed_systems: HashSet<SystemKey>,
+    listed_namespaces: HashSet<String>,
+}
+
+impl World {
+    /// An empty world with the installation's settings.
+    pub fn new(platform: Platform) -> Self {
+        Self { platform, state: RwLock::default() }
+    }
+
+    /// The installation's settings.
+    pub(crate) const fn platform(&self) -> &Platform {
+        &self.platform
+    }
+
+    /// The agency whose line in the queue an owner stands in: its own, or the one of its namespace; the namespace's
+    /// own name where no agency has it.
+    pub(crate) fn line_of(&self, owner: &Owner) -> String {
+        match owner {
+            Owner::Agency { name } => name.clone(),
+            Owner::System { namespace, .. } => {
+                let state = self.read();
+                state.namespaces.get(namespace).and_then(|known| known.agency.clone()).unwrap_or_else(|| namespace.clone())
+            }
+        }
+    }
+
+    /// How many agencies, systems and written objects are known.
+    pub(crate) fn counts(&self) -> [(&'static str, usize); 3] {
+        let state = self.read();
+        [
+            ("Agency", state.primaries.agencies.len()),
+            ("AgencySystem", state.primaries.systems.len()),
+            ("Owned", state.children.len()),
+        ]
+    }
+
+    /// Every owner: what a new leader looks at first.
+    pub(crate) fn owners(&self) -> Vec<Owner> {
+        let state = self.read();
+        let agencies = state.primaries.agencies.keys().map(|name| Owner::Agency { name: name.clone() });
+        agencies.chain(state.primaries.systems.keys().map(system_owner)).collect()
+    }
+
+    /// The agency as it is known now.
+    pub(crate) fn agency(&self, name: &str) -> Option<Arc<Agency>> {
+        self.read().primaries.agencies.get(name).cloned()
+    }
+
+    /// The system as it is known now.
+    pub(crate) fn system(&self, key: &SystemKey) -> Option<Arc<AgencySystem>> {
+        self.read().primaries.systems.get(key).cloned()
+    }
+
+    /// Takes in what the watch of agencies says.
+    pub(crate) fn on_agency(&self, event: Event<Agency>) -> Wake {
+        let mut state = self.write();
+        match event {
+            Event::Init => state.listed_agencies.clear(),
+            Event::InitApply(agency) => {
+                state.listed_agencies.insert(agency.name_any());
+                return state.put_agency(agency);
+            }
+            Event::InitDone => {
+                let listed = std::mem::take(&mut state.listed_agencies);
+                let gone: Vec<_> = state.primaries.agencies.keys().filter(|name| !listed.contains(*name)).cloned().collect();
+                return gone.iter().flat_map(|name| state.remove_agency(name)).collect();
+            }
+            Event::Apply(agency) => return state.put_agency(agency),
+            Event::Delete(agency) => return state.remove_agency(&agency.name_any()),
+        }
+        Vec::new()
+    }
+
+    /// Takes in what the watch of systems says.
+    pub(crate) fn on_system(&self, event: Event<AgencySystem>) -> Wake {
+        let mut state = self.write();
+        match event {
+            Event::Init => state.listed_systems.clear(),
+            Event::InitApply(system) => {
+                state.listed_systems.insert(key_of(&system));
+                return state.put_system(system);
+            }
+            Event::InitDone => {
+                let listed = std::mem::take(&mut state.listed_systems);
+                let gone: Vec<_> = state.primaries.systems.keys().filter(|key| !listed.contains(*key)).cloned().collect();
+                return gone.iter().flat_map(|key| state.remove_system(key)).collect();
+            }
+            Event::Apply(system) => return state.put_system(system),
+            Event::Delete(system) => return state.remove_system(&key_of(&system)),
+        }
+        Vec::new()
+    }
+
+    /// Takes in what the watch of all namespaces says.
+    pub(crate) fn on_namespace(&self, event: Event<DynamicObject>) -> Wake {
+        let mut state = self.write();
+        let mut wake = state.on_child(ObjectKind::Namespace, &event);
+        wake.extend(match event {
+            Event::Init => {
+                state.listed_namespaces.clear();
+                Vec::new()
+            }
+            Event::InitApply(namespace) => {
+                state.listed_namespaces.insert(namespace.name_any());
+                state.put_namespace(&namespace)
+            }
+            Event::InitDone => {
+                let listed = std::mem::take(&mut state.listed_namespaces);
+                let gone: Vec<_> = state.namespaces.keys().filter(|name| !listed.contains(*name)).cloned().collect();
+                gone.iter().flat_map(|name| state.remove_namespace(name)).collect()
+            }
+            Event::Apply(namespace) => state.put_namespace(&namespace),
+            Event::Delete(namespace) => state.remove_namespace(&namespace.name_any()),
+        });
+        wake
+    }
+
+    /// Takes in what a watch of objects that Maru wrote says.
+    pub(crate) fn on_child(&self, kind: ObjectKind, event: &Event<DynamicObject>) -> Wake {
+        self.write().on_child(kind, event)
+    }
+
+    /// Takes in what the watch of the systems' pods says.
+    pub(crate) fn on_pod(&self, event: &Event<Pod>) -> Wake {
+        let mut state = self.write();
+        let touched = match event {
+            Event::Init => {
+                state.pods.begin_list();
+                Vec::new()
+            }
+            Event::InitApply(pod) | Event::Apply(pod) => state.pods.observe(pod).into_iter().collect(),
+            Event::Delete(pod) => state.pods.forget(pod).into_iter().collect(),
+            Event::InitDone => state.pods.end_list(),
+        };
+        touched.iter().map(|key| (system_owner(key), Urgency::Now)).collect()
+    }
+
+    /// Remembers an agency as a write returned it.
+    pub(crate) fn wrote_agency(&self, agency: Agency) -> Wake {
+        self.write().put_agency(agency)
+    }
+
+    /// Remembers a system as a write returned it.
+    pub(crate) fn wrote_system(&self, system: AgencySystem) -> Wake {
+        self.write().put_system(system)
+    }
+
+    /// Forgets a system that a write released for good.
+    pub(crate) fn released(&self, owner: &Owner) -> Wake {
+        match owner {
+            Owner::Agency { name } => self.write().remove_agency(name),
+            Owner::System { namespace, name } => {
+                self.write().remove_system(&SystemKey::new(namespace.as_str(), name.as_str()))
+            }
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Observed for World {
+    fn seen(&self, key: &ObjectKey) -> Option<Seen> {
+        self.read().children.get(key).map(|child| child.seen.clone())
+    }
+
+    fn wrote(&self, key: &ObjectKey, object: &DynamicObject, seen: Seen) {
+        let mut state = self.write();
+        if key.kind == ObjectKind::Namespace {
+            state.put_namespace(object);
+        }
+        state.children.wrote(key, object, seen);
+    }
+
+    fn gone(&self, key: &ObjectKey) {
+        self.write().children.forget(key);
+    }
+}
+
+impl State {
+    fn put_agency(&mut self, mut agency: Agency) -> Wake {
+        let name = agency.name_any();
+        let version = resource_version(agency.metadata.resource_version.as_deref());
+        let known = self.primaries.agencies.get(&name);
+        if known.is_some_and(|known| resource_version(known.metadata.resource_version.as_deref()) >= version) {
+            return Vec::new();
+        }
+        agency.metadata.managed_fields = None;
+        let bound_before = known.map(|known| bound_namespaces(known));
+        let agency = Arc::new(agency);
+        let bound_now = bound_namespaces(&agency);
+        let change = self.primaries.put_agency(Arc::clone(&agency));
+        let mut wake = Vec::new();
+        if change != Change::None {
+            wake.push((Owner::Agency { name: name.clone() }, Urgency::Now));
+        }
+        // Systems wait for their namespace to be set up, and what an agency says of quota and budget may concern them all.
+        if change == Change::Intent || bound_before.as_ref() != Some(&bound_now) {
+            let names: BTreeSet<String> = bound_before.into_iter().flatten().chain(bound_now).chain(agency.namespace_names()).collect();
+            wake.extend(names.iter().flat_map(|namespace| self.wake_systems(namespace)));
+        }
+        wake
+    }
+
+    fn remove_agency(&mut self, name: &str) -> Wake {
+        let Some(agency) = self.primaries.remove_agency(name) else { return Vec::new() };
+        agency.namespace_names().iter().flat_map(|namespace| self.wake_around(namespace)).collect()
+    }
+
+    fn put_system(&mut self, mut system: AgencySystem) -> Wake {
+        let key = key_of(&system);
+        let version = resource_version(system.metadata.resource_version.as_deref());
+        let known = self.primaries.systems.get(&key);
+        if known.is_some_and(|known| resource_version(known.metadata.resource_version.as_deref()) >= version) {
+            return Vec::new();
+        }
+        system.metadata.managed_fields = None;
+        let (change, touched) = self.primaries.put_system(Arc::new(system));
+        let mut wake: Wake = touched.iter().map(|other| (system_owner(other), Urgency::Now)).collect();
+        if change != Change::None {
+            wake.push((system_owner(&key), Urgency::Now));
+        }
+        if change == Change::Intent {
+            wake.extend(self.wake_agency_of(&key.namespace, Urgency::Later));
+        }
+        wake
+    }
+
+    fn remove_system(&mut self, key: &SystemKey) -> Wake {
+        let touched = self.primaries.remove_system(key);
+        let mut wake: Wake = touched.iter().map(|other| (system_owner(other), Urgency::Now)).collect();
+        wake.extend(self.wake_agency_of(&key.namespace, Urgency::Now));
+        wake
+    }
+
+    fn put_namespace(&mut self, object: &DynamicObject) -> Wake {
+        let name = object.name_any();
+        let record = namespace_record(object);
+        if self.namespaces.get(&name) == Some(&record) {
+            return Vec::new();
+        }
+        let mut wake = self.wake_around(&name);
+        if let Some(agency) = &record.agency {
+            self.labelled.entry(agency.clone()).or_default().insert(name.clone());
+        }
+        let before = self.namespaces.insert(name.clone(), record.clone());
+        if let Some(agency) = before.and_then(|before| before.agency).filter(|agency| Some(agency) != record.agency.as_ref()) {
+            self.unlabel(&agency, &name);
+        }
+        wake.extend(self.wake_around(&name));
+        wake
+    }
+
+    fn remove_namespace(&mut self, name: &str) -> Wake {
+        let wake = self.wake_around(name);
+        if let Some(agency) = self.namespaces.remove(name).and_then(|record| record.agency) {
+            self.unlabel(&agency, name);
+        }
+        wake
+    }
+
+    fn unlabel(&mut self, agency: &str, namespace: &str) {
+        if let Some(names) = self.labelled.get_mut(agency) {
+            names.remove(namespace);
+            if names.is_empty() {
+                self.labelled.remove(agency);
+            }
+        }
+    }
+
+    fn on_child(&mut self, kind: ObjectKind, event: &Event<DynamicObject>) -> Wake {
+        match event {
+            Event::Init => {
+                self.children.begin_list(kind);
+                Vec::new()
+            }
+            Event::InitApply(object) => self.children.list(kind, object),
+            Event::Apply(object) => self.children.observe(kind, object),
+            Event::Delete(object) => self.children.forget(&read::key(kind, object)),
+            Event::InitDone => self.children.end_list(kind),
+        }
+    }
+
+    /// The agency of a namespace, those that list it, and its systems.
+    fn wake_around(&self, namespace: &str) -> Wake {
+        let mut wake = self.wake_agency_of(namespace, Urgency::Now);
+        wake.extend(self.primaries.agencies_listing(namespace).map(|name| (Owner::Agency { name: name.clone() }, Urgency::Now)));
+        wake.extend(self.wake_systems(namespace));
+        wake
+    }
+
+    fn wake_agency_of(&self, namespace: &str, urgency: Urgency) -> Wake {
+        let agency = self.namespaces.get(namespace).and_then(|known| known.agency.clone());
+        agency.map(|name| (Owner::Agency { name }, urgency)).into_iter().collect()
+    }
+
+    fn wake_systems(&self, namespace: &str) -> Wake {
+        self.primaries.systems_in(namespace).map(|(key, _)| (system_owner(&key), Urgency::Now)).collect()
+    }
+}
+
+/// The owner of a system's objects.
+pub(crate) fn system_owner(key: &SystemKey) -> Owner {
+    Owner::System { namespace: key.namespace.clone(), name: key.name.clone() }
+}
+
+/// The namespaces that an agency's status says are set up, with their UIDs.
+fn bound_namespaces(agency: &Agency) -> BTreeSet<String> {
+    let status = agency.status.as_ref();
+    status.into_iter().flat_map(|status| &status.namespaces).map(|namespace| namespace.name.clone()).collect()
+}
+
+fn namespace_record(object: &DynamicObject) -> NamespaceRecord {
+    let namespace: Option<Namespace> = object.clone().try_parse().ok();
+    let blocked = namespace.and_then(|namespace| namespace.status).and_then(|status| status.conditions).unwrap_or_default();
+    let messages: Vec<String> = blocked
+        .into_iter()
+        .filter(|condition| condition.status == "True")
+        .filter_map(|condition| condition.message)
+        .collect();
+    NamespaceRecord {
+        uid: object.metadata.uid.clone().unwrap_or_default(),
+        agency: object.metadata.labels.as_ref().and_then(|labels| labels.get(AGENCY_LABEL)).cloned(),
+        terminating: object.metadata.deletion_timestamp.is_some().then(|| messages.join("; ")),
+    }
+}
