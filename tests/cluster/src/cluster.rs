@@ -1,6 +1,7 @@
 //! A cluster in the hands of a test.
 
 use std::{
+    fs::File,
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -15,6 +16,7 @@ use crate::{
     image,
     layout::{Layout, State},
     options::ClusterOptions,
+    places,
     progress::{Event, Reporter},
     start,
     supervisor::DETACH,
@@ -176,10 +178,15 @@ impl Cluster {
 impl Held {
     fn start(mut options: ClusterOptions, reporter: &Reporter) -> Result<Self, ClusterError> {
         let dir = options.dir.get_or_insert_with(new_folder).clone();
+        let log = dir.join("logs/supervisor.log");
+        places::create(&dir.join("logs"))?;
+        let log = File::create(&log).doing(|| format!("creating {}", log.display()))?;
         let mut supervisor = Command::new(supervisor_program::find()?)
             .args(["supervise", "--options", &serde_json::to_string(&options)?])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            // Not ours: whoever waits for the end of our standard error would wait for the cluster's.
+            .stderr(log)
             .spawn()
             .doing(|| "starting maru-cluster".to_owned())?;
         let outcome = follow(&mut supervisor, reporter);

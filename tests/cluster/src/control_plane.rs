@@ -190,8 +190,8 @@ fn controller_manager(layout: &Layout, network: &Network, options: &ClusterOptio
         .file("cluster-signing-cert-file", layout.pki("ca.crt"))
         .file("cluster-signing-key-file", layout.pki("ca.key"))
         .flag("allocate-node-cidrs", false)
-        .maybe("kube-api-qps", limits.controllers_qps)
-        .maybe("kube-api-burst", limits.controllers_qps.map(|qps| qps * 2));
+        .flag("kube-api-qps", limits.controllers_qps)
+        .flag("kube-api-burst", limits.controllers_qps * 2);
     if let Some(workers) = limits.controllers_concurrency {
         for controller in [
             "deployment",
@@ -222,8 +222,8 @@ fn scheduler(layout: &Layout, network: &Network, options: &ClusterOptions) -> Re
         "leaderElection": {"leaderElect": false},
         "clientConnection": {
             "kubeconfig": layout.kubeconfig_of("scheduler"),
-            "qps": qps.unwrap_or(50),
-            "burst": qps.map_or(100, |qps| qps * 2),
+            "qps": qps,
+            "burst": qps * 2,
         },
     });
     let path = layout.config("scheduler.json");

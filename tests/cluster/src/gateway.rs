@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use kube::{
     Api, Client,
     api::{DynamicObject, Patch, PatchParams},
-    core::{ApiResource, GroupVersionKind, TypeMeta},
+    core::{ApiResource, GroupVersionKind},
 };
 
 use crate::error::{ClusterError, Doing};
@@ -30,7 +30,7 @@ pub(crate) async fn install(client: &Client, folder: &Path) -> Result<(), Cluste
 }
 
 async fn apply(client: &Client, object: &DynamicObject) -> Result<(), ClusterError> {
-    let types = object.types.clone().unwrap_or_else(TypeMeta::default);
+    let types = object.types.clone().unwrap_or_default();
     let kind = GroupVersionKind::try_from(&types).map_err(|error| ClusterError::Format {
         what: "Gateway API",
         message: error.to_string(),

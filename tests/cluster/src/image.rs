@@ -123,7 +123,7 @@ fn digest(blob: &[u8]) -> String {
 }
 
 fn hex(blob: &[u8]) -> String {
-    Sha256::digest(blob).iter().map(|byte| format!("{byte:02x}")).collect()
+    programs::hex(&Sha256::digest(blob))
 }
 
 /// The machine's architecture as images call it.

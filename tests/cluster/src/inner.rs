@@ -57,6 +57,27 @@ fn prepare_mounts(dir: &Path) -> Result<(), ClusterError> {
         }
         mount(&["--bind", &source.display().to_string(), target])?;
     }
+    cover_kernel_settings(dir)
+}
+
+/// Lets the kubelet find the kernel settings that it wants, so that it does not change the machine's own.
+/// The list is `setupKernelTunables` in its container manager.
+fn cover_kernel_settings(dir: &Path) -> Result<(), ClusterError> {
+    let folder = dir.join("kernel-settings");
+    fs::create_dir_all(&folder).doing(|| format!("creating {}", folder.display()))?;
+    for (setting, value) in [
+        ("vm/overcommit_memory", "1"),
+        ("vm/panic_on_oom", "0"),
+        ("kernel/panic", "10"),
+        ("kernel/panic_on_oops", "1"),
+        ("kernel/keys/root_maxkeys", "1000000"),
+        ("kernel/keys/root_maxbytes", "25000000"),
+    ] {
+        let file = folder.join(setting.replace('/', "."));
+        fs::write(&file, format!("{value}\n")).doing(|| format!("writing {}", file.display()))?;
+        let target = format!("/proc/sys/{setting}");
+        mount(&["--bind", &file.display().to_string(), &target])?;
+    }
     Ok(())
 }
 

@@ -165,7 +165,6 @@ fn kubelet(number: u8, layout: &Layout, network: &Network, options: &ClusterOpti
         "imageGCHighThresholdPercent": 100,
         // A container that is killed comes back within a second, also the third time.
         "crashLoopBackOff": {"maxContainerRestartPeriod": "1s"},
-        "featureGates": {"KubeletInUserNamespace": true},
     });
     let path = layout.config("kubelet.json");
     write(&path, &configuration.to_string())?;

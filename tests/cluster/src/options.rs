@@ -55,7 +55,7 @@ impl Default for KwokPool {
 }
 
 /// Limits that matter under load. `None` leaves Kubernetes' own default.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Limits {
     /// `--max-requests-inflight` of the API server (requests).
@@ -63,14 +63,28 @@ pub struct Limits {
     /// `--max-mutating-requests-inflight` of the API server (requests).
     pub max_mutating_requests_inflight: Option<u32>,
     /// `--kube-api-qps` of controller manager and scheduler (requests a second); the burst is twice that.
-    pub controllers_qps: Option<u32>,
+    ///
+    /// Kubernetes' default of 20 alone makes a controller manager take five seconds longer to start.
+    pub controllers_qps: u32,
     /// Workers of each controller in the controller manager that a busy test leans on.
     pub controllers_concurrency: Option<u32>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_requests_inflight: None,
+            max_mutating_requests_inflight: None,
+            controllers_qps: 500,
+            controllers_concurrency: None,
+        }
+    }
 }
 
 /// What a cluster should have. The default is a whole one: control plane, controllers, and a real node when possible.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a part that is there or not")]
 pub struct ClusterOptions {
     /// The node that runs real containers.
     pub node: RealNode,

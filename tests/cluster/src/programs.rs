@@ -1,6 +1,7 @@
 //! The programs a cluster is made of: built from pinned Go modules when they are missing, and kept in the cache.
 
 use std::{
+    fmt::Write,
     fs::{self, File, TryLockError},
     path::{Path, PathBuf},
     time::Duration,
@@ -106,7 +107,7 @@ impl Program {
         let mut flags = "-s -w".to_owned();
         if self.module == "kubernetes" {
             for package in ["k8s.io/component-base/version", "k8s.io/client-go/pkg/version"] {
-                flags.push_str(&format!(" -X {package}.gitVersion={KUBERNETES}"));
+                let _ = write!(flags, " -X {package}.gitVersion={KUBERNETES}");
             }
             flags.push_str(" -X k8s.io/component-base/version.gitMajor=1");
             flags.push_str(" -X k8s.io/component-base/version.gitMinor=37");
@@ -162,8 +163,15 @@ fn digest_of(folder: &Path) -> Result<String, ClusterError> {
     for file in files {
         digest.update(fs::read(&file).doing(|| format!("reading {}", file.display()))?);
     }
-    let digest = digest.finalize();
-    Ok(digest[..4].iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&digest.finalize()[..4]))
+}
+
+/// Bytes as hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 pub(crate) fn go() -> Result<Command, ClusterError> {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Display,
     net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     time::Duration,
@@ -50,8 +51,8 @@ impl Service {
     }
 
     /// Adds `--name=value`.
-    pub(crate) fn flag(mut self, name: &str, value: impl ToString) -> Self {
-        self.args.push(format!("--{name}={}", value.to_string()));
+    pub(crate) fn flag(mut self, name: &str, value: impl Display) -> Self {
+        self.args.push(format!("--{name}={value}"));
         self
     }
 
@@ -62,7 +63,7 @@ impl Service {
     }
 
     /// Adds `--name=value` when there is a value.
-    pub(crate) fn maybe(self, name: &str, value: Option<impl ToString>) -> Self {
+    pub(crate) fn maybe(self, name: &str, value: Option<impl Display>) -> Self {
         match value {
             Some(value) => self.flag(name, value),
             None => self,

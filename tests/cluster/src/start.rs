@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// How long the API server, and then each further part, has to be ready. Slow only beside a heavy build.
-const READY: Duration = Duration::from_secs(120);
+const READY: Duration = Duration::from_mins(2);
 
 /// Starts all processes and returns when everything that was asked for answers.
 pub(crate) async fn start(
