@@ -4,7 +4,7 @@ use std::{
     fs::File,
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -15,6 +15,7 @@ use crate::{
     error::{ClusterError, Doing},
     image,
     layout::{Layout, State},
+    node,
     options::ClusterOptions,
     places,
     progress::{Event, Reporter},
@@ -31,16 +32,23 @@ const END: Duration = Duration::from_secs(30);
 pub struct Cluster {
     kubeconfig: PathBuf,
     config: Config,
+    real_node: bool,
+    /// What is known of a cluster of this harness, whoever started it.
+    own: Option<Own>,
+    /// The supervisor, when this process started it.
     held: Option<Held>,
+}
+
+/// A cluster of this harness.
+#[derive(Debug)]
+struct Own {
+    dir: PathBuf,
+    state: State,
 }
 
 /// The supervisor of a cluster that we started. Closing its standard input ends it.
 #[derive(Debug)]
-struct Held {
-    supervisor: Child,
-    dir: PathBuf,
-    state: State,
-}
+struct Held(Child);
 
 impl Cluster {
     /// Builds what is missing, starts a cluster and returns when it answers.
@@ -53,14 +61,16 @@ impl Cluster {
 
     /// The same, with progress handed to `reporter`.
     pub async fn start_reporting(options: ClusterOptions, reporter: Reporter) -> Result<Self, ClusterError> {
-        let held = tokio::task::spawn_blocking(move || Held::start(options, &reporter))
+        let (held, own) = tokio::task::spawn_blocking(move || Held::start(options, &reporter))
             .await
             .map_err(|error| ClusterError::Start(error.to_string()))??;
-        let kubeconfig = held.dir.join("kubeconfig");
+        let kubeconfig = own.dir.join("kubeconfig");
         let config = start::config(&kubeconfig).await?;
         Ok(Self {
             kubeconfig,
             config,
+            real_node: own.state.real_node.is_some(),
+            own: Some(own),
             held: Some(held),
         })
     }
@@ -84,9 +94,13 @@ impl Cluster {
 
     /// A cluster that is there already. It is left as it is when this is dropped.
     pub async fn existing(kubeconfig: &Path) -> Result<Self, ClusterError> {
+        let config = start::config(kubeconfig).await?;
+        let client = Client::try_from(config.clone())?;
         Ok(Self {
             kubeconfig: kubeconfig.to_owned(),
-            config: start::config(kubeconfig).await?,
+            config,
+            real_node: node::is_there(&client).await?,
+            own: Own::beside(kubeconfig),
             held: None,
         })
     }
@@ -128,25 +142,22 @@ impl Cluster {
             .map_err(|error| ClusterError::Start(error.to_string()))
     }
 
-    /// Whether the cluster has a node that runs real containers. Unknown clusters are taken to have one.
+    /// Whether the cluster has a node that runs real containers, labelled [`crate::REAL_NODE_LABEL`].
     pub fn has_real_node(&self) -> bool {
-        match &self.held {
-            Some(held) => held.state.real_node.is_some(),
-            None => true,
-        }
+        self.real_node
     }
 
-    /// The folder with the cluster's files and logs, for a cluster that was started here.
+    /// The folder with the cluster's files and logs, for a cluster of this harness.
     pub fn dir(&self) -> Option<&Path> {
-        self.held.as_ref().map(|held| held.dir.as_path())
+        self.own.as_ref().map(|own| own.dir.as_path())
     }
 
-    /// What is known of a cluster that was started here.
+    /// What is known of a cluster of this harness.
     pub fn state(&self) -> Option<&State> {
-        self.held.as_ref().map(|held| &held.state)
+        self.own.as_ref().map(|own| &own.state)
     }
 
-    /// The audit log, for a cluster that was started here with `audit`.
+    /// The audit log, for a cluster of this harness with `audit`.
     pub fn audit_log(&self) -> Option<PathBuf> {
         self.dir().map(|dir| dir.join("logs/audit.log"))
     }
@@ -155,7 +166,7 @@ impl Cluster {
     /// `maru.dev/operator:1`. Pods use it with `imagePullPolicy: IfNotPresent` or `Never`.
     ///
     /// # Errors
-    /// When this cluster was not started here or has no real node, or containerd refuses the image.
+    /// When this is not a cluster of this harness or it has no real node, or containerd refuses the image.
     pub async fn load_image(&self, name: &str, binary: &Path) -> Result<(), ClusterError> {
         let state = self.state();
         let state = state.ok_or(ClusterError::Without("node that this process may reach"))?;
@@ -165,7 +176,7 @@ impl Cluster {
     /// Lets the cluster live on without this process; `maru-cluster down` ends it.
     pub(crate) fn detach(mut self) -> Result<(), ClusterError> {
         if let Some(mut held) = self.held.take() {
-            let pipe = held.supervisor.stdin.as_mut();
+            let pipe = held.0.stdin.as_mut();
             let told = pipe.map_or(Ok(()), |pipe| writeln!(pipe, "{DETACH}"));
             told.doing(|| "letting the cluster go".to_owned())?;
             // Without running its destructor, which would wait for the end.
@@ -176,7 +187,7 @@ impl Cluster {
 }
 
 impl Held {
-    fn start(mut options: ClusterOptions, reporter: &Reporter) -> Result<Self, ClusterError> {
+    fn start(mut options: ClusterOptions, reporter: &Reporter) -> Result<(Self, Own), ClusterError> {
         let dir = options.dir.get_or_insert_with(new_folder).clone();
         let log = dir.join("logs/supervisor.log");
         places::create(&dir.join("logs"))?;
@@ -189,30 +200,35 @@ impl Held {
             .stderr(log)
             .spawn()
             .doing(|| "starting maru-cluster".to_owned())?;
-        let outcome = follow(&mut supervisor, reporter);
-        if let Err(error) = outcome {
-            close_and_wait(&mut supervisor);
-            return Err(error);
-        }
-        match Layout::at(&dir).read_state() {
-            Ok(state) => Ok(Self { supervisor, dir, state }),
-            Err(error) => {
-                close_and_wait(&mut supervisor);
-                Err(error)
-            }
-        }
+        let events = supervisor.stdout.take();
+        // From here on it ends when it is dropped, also by an error.
+        let held = Self(supervisor);
+        follow(events, reporter)?;
+        let state = Layout::at(&dir).read_state()?;
+        Ok((held, Own { dir, state }))
+    }
+}
+
+impl Own {
+    /// What lies beside the kubeconfig of a running cluster of this harness.
+    fn beside(kubeconfig: &Path) -> Option<Self> {
+        let folder = kubeconfig.parent()?;
+        [folder.to_owned(), folder.join("cluster")].into_iter().find_map(|dir| {
+            let state = Layout::at(&dir).read_state().ok()?;
+            Some(Self { dir, state })
+        })
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        close_and_wait(&mut self.supervisor);
+        close_and_wait(&mut self.0);
     }
 }
 
 /// Hands on what the supervisor reports until the cluster is ready or will never be.
-fn follow(supervisor: &mut Child, reporter: &Reporter) -> Result<(), ClusterError> {
-    let Some(events) = supervisor.stdout.take() else {
+fn follow(events: Option<ChildStdout>, reporter: &Reporter) -> Result<(), ClusterError> {
+    let Some(events) = events else {
         return Err(ClusterError::Start("no word from maru-cluster".to_owned()));
     };
     for line in BufReader::new(events).lines() {

@@ -34,6 +34,9 @@ pub enum ClusterError {
     /// The cluster did not come up; the text holds the last lines of the log that matters.
     #[error("the cluster did not start: {0}")]
     Start(String),
+    /// The node that runs real containers did not come up; a cluster without it still may.
+    #[error("{0}")]
+    RealNode(String),
     /// A part was asked for that this cluster does not have.
     #[error("this cluster has no {0}")]
     Without(&'static str),

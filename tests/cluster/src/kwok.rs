@@ -9,7 +9,7 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client,
-    api::{ListParams, ObjectMeta, PostParams},
+    api::{ObjectMeta, PostParams},
 };
 
 use crate::{
@@ -17,7 +17,6 @@ use crate::{
     error::{ClusterError, Doing},
     layout::Layout,
     network::Network,
-    node,
     options::KwokPool,
     programs,
     service::Service,
@@ -67,13 +66,6 @@ async fn create(api: &Api<Node>, node: &Node) -> Result<(), ClusterError> {
         Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
         Err(error) => Err(error.into()),
     }
-}
-
-/// How many nodes are ready, and free of the taints that new nodes carry.
-pub(crate) async fn ready_nodes(client: &Client) -> Result<usize, ClusterError> {
-    let api: Api<Node> = Api::all(client.clone());
-    let nodes = api.list(&ListParams::default()).await?;
-    Ok(nodes.iter().filter(|node| node::is_ready(node)).count())
 }
 
 fn simulated(pool: &KwokPool, index: u32, tainted: bool) -> Node {

@@ -36,13 +36,28 @@ pub struct State {
 }
 
 impl Layout {
-    /// Prepares the folder.
+    /// Prepares the folder. What an earlier cluster left in it is removed.
     pub(crate) fn create(dir: &Path) -> Result<Self, ClusterError> {
-        for folder in ["pki", "logs", "config"] {
-            places::create(&dir.join(folder))?;
-        }
+        Self::at(dir).clear()?;
         let dir = dir.canonicalize().doing(|| format!("looking at {}", dir.display()))?;
         Ok(Self { dir })
+    }
+
+    /// Empties the folder, but for the supervisor's log, which is open.
+    pub(crate) fn clear(&self) -> Result<(), ClusterError> {
+        for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let removed = match entry.file_type() {
+                Ok(kind) if kind.is_dir() && !path.ends_with("logs") => fs::remove_dir_all(&path),
+                Ok(kind) if !kind.is_dir() => fs::remove_file(&path),
+                _ => Ok(()),
+            };
+            removed.doing(|| format!("removing {}", path.display()))?;
+        }
+        for folder in ["pki", "logs", "config"] {
+            places::create(&self.dir.join(folder))?;
+        }
+        Ok(())
     }
 
     /// The folder of a cluster that is there.

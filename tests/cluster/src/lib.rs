@@ -40,12 +40,14 @@ mod service;
 mod start;
 mod supervisor;
 mod supervisor_program;
+mod volumes;
 
 pub use cluster::{Cluster, shared};
 pub use error::ClusterError;
 pub use layout::State;
-pub use node::HELLO_IMAGE;
-pub use options::{ClusterOptions, KwokPool, KwokTaint, Limits, RealNode};
+pub use node::{HELLO_IMAGE, REAL_NODE_LABEL};
+pub use options::{ClusterOptions, Isolation, KwokPool, KwokTaint, Limits, RealNode};
 pub use places::cache_dir;
 pub use program::main;
 pub use progress::{Event, Reporter};
+pub use volumes::STORAGE_CLASS;

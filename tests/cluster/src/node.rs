@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fs, os::unix::fs::symlink, path::Path};
 
 use k8s_openapi::api::core::v1::Node;
+use kube::{Api, Client, api::ListParams};
 use serde_json::json;
 
 use crate::{
@@ -18,6 +19,9 @@ use crate::{
 
 /// The name of the real node.
 pub(crate) const NAME: &str = "real-0";
+
+/// The label that tells the real node from simulated ones; its value is `true`.
+pub const REAL_NODE_LABEL: &str = "maru.dev/real-node";
 
 /// The image that holds a pod's namespaces open.
 pub(crate) const PAUSE_IMAGE: &str = "maru.dev/pause:1";
@@ -168,7 +172,7 @@ fn kubelet(number: u8, layout: &Layout, network: &Network, options: &ClusterOpti
     });
     let path = layout.config("kubelet.json");
     write(&path, &configuration.to_string())?;
-    let mut labels = BTreeMap::from([("maru.dev/real-node".to_owned(), "true".to_owned())]);
+    let mut labels = BTreeMap::from([(REAL_NODE_LABEL.to_owned(), "true".to_owned())]);
     labels.extend(options.node_labels.clone());
     let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     Ok(Service::new("kubelet", programs::KUBELET.path()?)
@@ -187,10 +191,31 @@ fn write(path: &Path, text: &str) -> Result<(), ClusterError> {
     fs::write(path, text).doing(|| format!("writing {}", path.display()))
 }
 
-/// Whether pods can be placed on a node: it says that it is ready, and the taints that new nodes carry are gone.
-pub(crate) fn is_ready(node: &Node) -> bool {
-    let mut conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    let ready = conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True");
-    let mut taints = node.spec.iter().flat_map(|spec| spec.taints.iter().flatten());
-    ready && !taints.any(|taint| taint.key.starts_with("node.kubernetes.io/"))
+/// How many nodes take pods.
+pub(crate) async fn ready(client: &Client) -> Result<usize, ClusterError> {
+    let nodes: Api<Node> = Api::all(client.clone());
+    let nodes = nodes.list(&ListParams::default()).await?;
+    Ok(nodes.iter().filter(|node| takes_pods(node)).count())
+}
+
+/// Whether there is a node that runs real containers.
+pub(crate) async fn is_there(client: &Client) -> Result<bool, ClusterError> {
+    let nodes: Api<Node> = Api::all(client.clone());
+    let label = format!("{REAL_NODE_LABEL}=true");
+    let nodes = nodes.list(&ListParams::default().labels(&label)).await?;
+    Ok(!nodes.items.is_empty())
+}
+
+/// Whether a node says of itself that it is ready.
+pub(crate) fn says_ready(node: &Node) -> bool {
+    let status = node.status.iter();
+    let mut conditions = status.flat_map(|status| status.conditions.iter().flatten());
+    conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+/// Whether pods can be placed on a node: it is ready, and the taints that new nodes carry are gone.
+fn takes_pods(node: &Node) -> bool {
+    let spec = node.spec.iter();
+    let mut taints = spec.flat_map(|spec| spec.taints.iter().flatten());
+    says_ready(node) && !taints.any(|taint| taint.key.starts_with("node.kubernetes.io/"))
 }

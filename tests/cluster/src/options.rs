@@ -14,6 +14,16 @@ pub enum RealNode {
     Never,
 }
 
+/// Whether the cluster's processes get a network and a process tree of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Isolation {
+    /// When this process is root and the kernel allows it. A real node needs it.
+    #[default]
+    WhenPossible,
+    /// Never: everything listens on loopback at free ports, as it does without root.
+    Never,
+}
+
 /// When simulated nodes carry the taint `kwok.x-k8s.io/node=fake:NoSchedule`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum KwokTaint {
@@ -88,6 +98,8 @@ impl Default for Limits {
 pub struct ClusterOptions {
     /// The node that runs real containers.
     pub node: RealNode,
+    /// A network and a process tree of its own.
+    pub isolation: Isolation,
     /// Labels of the real node beside `maru.dev/real-node=true`, for example `maru.dev/grade`.
     pub node_labels: BTreeMap<String, String>,
     /// How many simulated nodes of the default shape (1,000 cores, 4 TiB, 100,000 pods each).
@@ -100,7 +112,7 @@ pub struct ClusterOptions {
     pub gateway_api: bool,
     /// Run controller manager and scheduler. Without them objects are stored and nothing happens to them.
     pub controllers: bool,
-    /// Serve persistent volume claims from folders of this machine (default class `maru-test`).
+    /// Serve persistent volume claims from folders of this machine (the default storage class `maru-test`).
     pub volumes: bool,
     /// Write an audit log (metadata level, one JSON event a line) to `logs/audit.log` of the folder.
     pub audit: bool,
@@ -120,6 +132,7 @@ impl Default for ClusterOptions {
     fn default() -> Self {
         Self {
             node: RealNode::default(),
+            isolation: Isolation::default(),
             node_labels: BTreeMap::new(),
             kwok_nodes: 0,
             kwok_pools: Vec::new(),
@@ -138,7 +151,7 @@ impl Default for ClusterOptions {
 }
 
 impl ClusterOptions {
-    /// Only what answers requests: API server and etcd, with controllers and `kwok_nodes` simulated nodes.
+    /// Control plane and controllers with `kwok_nodes` simulated nodes, and no real one.
     pub fn simulated(kwok_nodes: u32) -> Self {
         Self {
             node: RealNode::Never,

@@ -6,6 +6,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     cluster::Cluster,
@@ -35,6 +36,14 @@ enum Subcommands {
     Down(Place),
     /// Say whether the cluster runs, and where.
     Status(Place),
+    /// Start a cluster, run a command with `KUBECONFIG` and `KUBECONFIG_FOR_TESTS` set to it, and end the cluster.
+    Run {
+        #[command(flatten)]
+        parts: Parts,
+        /// The command and its arguments.
+        #[arg(last = true, required = true)]
+        command: Vec<String>,
+    },
     /// Give a static program to the cluster's node as an image, for example maru.dev/operator:1=target/operator.
     Image {
         /// The image's full name, an equals sign, the path of the program.
@@ -70,6 +79,13 @@ struct Place {
 struct Up {
     #[command(flatten)]
     place: Place,
+    #[command(flatten)]
+    parts: Parts,
+}
+
+/// What the cluster is to have.
+#[derive(clap::Args)]
+struct Parts {
     /// How many simulated nodes.
     #[arg(long, default_value_t = 0)]
     kwok_nodes: u32,
@@ -82,6 +98,22 @@ struct Up {
     /// Write an audit log.
     #[arg(long)]
     audit: bool,
+}
+
+impl Parts {
+    fn options(&self) -> ClusterOptions {
+        ClusterOptions {
+            node: if self.no_real_node {
+                RealNode::Never
+            } else {
+                RealNode::WhenPossible
+            },
+            kwok_nodes: self.kwok_nodes,
+            gateway_api: self.gateway_api,
+            audit: self.audit,
+            ..ClusterOptions::default()
+        }
+    }
 }
 
 impl Place {
@@ -100,7 +132,7 @@ impl Place {
 pub fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         // Before any runtime: this process is plain threads.
-        Subcommands::Inner { dir } => inner::run(&dir),
+        Subcommands::Inner { dir } => inner::run(&dir).map(|()| ExitCode::SUCCESS),
         command => tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -108,7 +140,7 @@ pub fn main() -> ExitCode {
             .and_then(|runtime| runtime.block_on(run(command))),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("maru-cluster: {error}");
             ExitCode::FAILURE
@@ -116,8 +148,9 @@ pub fn main() -> ExitCode {
     }
 }
 
-async fn run(command: Subcommands) -> Result<(), ClusterError> {
+async fn run(command: Subcommands) -> Result<ExitCode, ClusterError> {
     match command {
+        Subcommands::Run { parts, command } => return run_with(&parts, &command).await,
         Subcommands::Up(up) => self::up(&up).await,
         Subcommands::Down(place) => down(&place).await,
         Subcommands::Status(place) => status(&place).await,
@@ -125,7 +158,29 @@ async fn run(command: Subcommands) -> Result<(), ClusterError> {
         Subcommands::Image { image, place } => load_image(&image, &place).await,
         Subcommands::Supervise { options } => supervisor::supervise(serde_json::from_str(&options)?).await,
         Subcommands::Inner { dir } => inner::run(&dir),
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs a command beside a cluster of its own; the exit code is the command's.
+async fn run_with(parts: &Parts, words: &[String]) -> Result<ExitCode, ClusterError> {
+    let cluster = Cluster::start(parts.options()).await?;
+    let Some((program, arguments)) = words.split_first() else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    // Ctrl-C reaches the command too: we wait for its end and then take the cluster away.
+    let interrupts = signal(SignalKind::interrupt()).doing(|| "listening for signals".to_owned())?;
+    let status = tokio::process::Command::from(inner::dying_with_parent(Path::new(program)))
+        .args(arguments)
+        .env("KUBECONFIG", cluster.kubeconfig())
+        .env("KUBECONFIG_FOR_TESTS", cluster.kubeconfig())
+        .status()
+        .await
+        .doing(|| format!("running {program}"));
+    drop(interrupts);
+    cluster.stop().await?;
+    let code = status?.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
 async fn up(up: &Up) -> Result<(), ClusterError> {
@@ -139,17 +194,9 @@ async fn up(up: &Up) -> Result<(), ClusterError> {
     let dir = std::path::absolute(up.place.dir.join("cluster"));
     let copy = std::path::absolute(&kubeconfig);
     let options = ClusterOptions {
-        node: if up.no_real_node {
-            RealNode::Never
-        } else {
-            RealNode::WhenPossible
-        },
-        kwok_nodes: up.kwok_nodes,
-        gateway_api: up.gateway_api,
-        audit: up.audit,
         dir: Some(dir.doing(|| "finding the folder".to_owned())?),
         kubeconfig: Some(copy.doing(|| "finding the folder".to_owned())?),
-        ..ClusterOptions::default()
+        ..up.parts.options()
     };
     Cluster::start(options).await?.detach()?;
     println!("{}", kubeconfig.display());

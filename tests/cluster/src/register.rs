@@ -6,8 +6,9 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{Read, Seek, Write},
+    io::{ErrorKind, Read, Seek, Write},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
@@ -81,8 +82,17 @@ pub(crate) async fn remove(number: u8, record: &Record) {
     if let Some(kubeconfig) = &record.kubeconfig {
         let _ = fs::remove_file(kubeconfig);
     }
-    if !record.keep_files {
-        let _ = fs::remove_dir_all(&record.dir);
+    if record.keep_files {
+        return;
+    }
+    // A process that is being killed may still write; a few more tries outlast it.
+    for _ in 0..50 {
+        match fs::remove_dir_all(&record.dir) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            _ => return,
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use k8s_openapi::api::core::v1::ServiceAccount;
+use k8s_openapi::api::core::v1::{Node, ServiceAccount};
 use kube::{
     Api, Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
@@ -21,38 +21,57 @@ use crate::{
     modules,
     network::Network,
     node,
-    options::{ClusterOptions, KwokPool, RealNode},
+    options::{ClusterOptions, Isolation, KwokPool, RealNode},
     places, programs,
     progress::Reporter,
     service::{Household, Service, failure_file, household_file, log_file},
-    supervisor,
+    supervisor, volumes,
 };
 
 /// How long the API server, and then each further part, has to be ready. Slow only beside a heavy build.
 const READY: Duration = Duration::from_mins(2);
 
+/// A cluster that answers.
+pub(crate) struct Running {
+    /// The process whose end ends all others.
+    pub(crate) inner: Child,
+    /// The administrator's client.
+    pub(crate) client: Client,
+}
+
 /// Starts all processes and returns when everything that was asked for answers.
+///
+/// When the real node does not come up, the whole is started again without it, and one line says why.
 pub(crate) async fn start(
     number: u8,
     options: &ClusterOptions,
     layout: &Layout,
     reporter: &Reporter,
-) -> Result<Child, ClusterError> {
+) -> Result<Running, ClusterError> {
     programs::ensure(programs::CONTROL_PLANE, reporter).await?;
     let (network, real_node) = ground(number, options, reporter).await?;
+    match attempt(number, options, layout, &network, real_node, reporter).await {
+        Err(ClusterError::RealNode(reason)) => {
+            reporter.note(format!("no real node: {reason}"));
+            supervisor::all_processes_gone().await?;
+            layout.clear()?;
+            attempt(number, options, layout, &network, false, reporter).await
+        }
+        outcome => outcome,
+    }
+}
+
+async fn attempt(
+    number: u8,
+    options: &ClusterOptions,
+    layout: &Layout,
+    network: &Network,
+    real_node: bool,
+    reporter: &Reporter,
+) -> Result<Running, ClusterError> {
     let nodes = Nodes::wanted(options, real_node);
-    control_plane::write_credentials(layout, &network)?;
-    let mut services = control_plane::services(layout, &network, options)?;
-    if real_node {
-        programs::ensure(programs::REAL_NODE, reporter).await?;
-        services.extend(node::services(number, layout, &network, options)?);
-    }
-    if nodes.simulated() > 0 {
-        programs::ensure(&[programs::KWOK_CONTROLLER], reporter).await?;
-        let stages = modules::ensure(&modules::KWOK_STAGES, reporter).await?;
-        services.push(kwok::service(layout, &network, &stages)?);
-    }
-    write_household(layout, &network, services)?;
+    let services = services(number, options, layout, network, &nodes, reporter).await?;
+    write_household(layout, network, services)?;
     let inner = supervisor::spawn_inner(layout, network.namespace.as_deref())?;
     let client = client(&layout.kubeconfig()).await?;
     let answers = api_server_answers(&client, layout);
@@ -60,7 +79,7 @@ pub(crate) async fn start(
     let state = State {
         number,
         supervisor: rustix::process::getpid().as_raw_nonzero().get(),
-        inner: first_process(&inner, &network)?,
+        inner: first_process(&inner, network)?,
         server: network.server(),
         real_node: real_node.then(|| node::NAME.to_owned()),
         kwok_nodes: nodes.simulated(),
@@ -70,7 +89,30 @@ pub(crate) async fn start(
     if let Some(copy) = &options.kubeconfig {
         fs::copy(layout.kubeconfig(), copy).doing(|| format!("writing {}", copy.display()))?;
     }
-    Ok(inner)
+    Ok(Running { inner, client })
+}
+
+/// All processes of the cluster, with everything built that they need.
+async fn services(
+    number: u8,
+    options: &ClusterOptions,
+    layout: &Layout,
+    network: &Network,
+    nodes: &Nodes,
+    reporter: &Reporter,
+) -> Result<Vec<Service>, ClusterError> {
+    control_plane::write_credentials(layout, network)?;
+    let mut services = control_plane::services(layout, network, options)?;
+    if nodes.real {
+        programs::ensure(programs::REAL_NODE, reporter).await?;
+        services.extend(node::services(number, layout, network, options)?);
+    }
+    if nodes.simulated() > 0 {
+        programs::ensure(&[programs::KWOK_CONTROLLER], reporter).await?;
+        let stages = modules::ensure(&modules::KWOK_STAGES, reporter).await?;
+        services.push(kwok::service(layout, network, &stages)?);
+    }
+    Ok(services)
 }
 
 /// The nodes that a cluster is to have.
@@ -127,7 +169,15 @@ fn first_process(started: &Child, network: &Network) -> Result<u32, ClusterError
 /// The network, and whether there will be a real node.
 async fn ground(number: u8, options: &ClusterOptions, reporter: &Reporter) -> Result<(Network, bool), ClusterError> {
     let wanted = options.node == RealNode::WhenPossible;
-    let reason = match own_network(number, reporter).await {
+    let own = async {
+        match options.isolation {
+            Isolation::WhenPossible => own_network(number, reporter).await,
+            Isolation::Never => Err(ClusterError::RealNode(
+                "the options ask for no network of its own".to_owned(),
+            )),
+        }
+    };
+    let reason = match own.await {
         Ok(network) if !wanted => return Ok((network, false)),
         Ok(network) => match debian::ensure(debian::REAL_NODE, reporter).await {
             Ok(()) => return Ok((network, true)),
@@ -147,7 +197,7 @@ async fn ground(number: u8, options: &ClusterOptions, reporter: &Reporter) -> Re
 
 async fn own_network(number: u8, reporter: &Reporter) -> Result<Network, ClusterError> {
     if !places::is_root() {
-        return Err(ClusterError::Start("this process is not root".to_owned()));
+        return Err(ClusterError::RealNode("this process is not root".to_owned()));
     }
     debian::ensure(debian::ISOLATION, reporter).await?;
     let network = Network::own(number).await?;
@@ -168,22 +218,37 @@ async fn furnish(
 ) -> Result<(), ClusterError> {
     let tainted = options.taints_kwok(nodes.real);
     kwok::create_nodes(client, &nodes.pools, tainted).await?;
-    if nodes.real {
-        let images = load_images(state, layout);
-        reporter.step("loading images", images).await?;
+    if options.volumes {
+        volumes::install(client).await?;
     }
     if options.gateway_api {
         let folder = modules::ensure(&modules::GATEWAY_API, reporter).await?;
         gateway::install(client, &folder).await?;
     }
+    if nodes.real {
+        let ready = real_node_ready(client, state, layout);
+        let outcome = reporter.step("starting the real node", ready).await;
+        outcome.map_err(|error| ClusterError::RealNode(error.to_string()))?;
+    }
     if options.controllers {
         let settled = until(layout, "controllers and nodes", || async {
-            Ok(default_account_exists(client).await? && kwok::ready_nodes(client).await? >= nodes.all())
+            Ok(default_account_exists(client).await? && node::ready(client).await? >= nodes.all())
         });
         let step = "starting controllers and nodes";
         reporter.step(step, settled).await?;
     }
     Ok(())
+}
+
+/// Loads the images that every node has, and waits for the kubelet.
+async fn real_node_ready(client: &Client, state: &State, layout: &Layout) -> Result<(), ClusterError> {
+    load_images(state, layout).await?;
+    let nodes: Api<Node> = Api::all(client.clone());
+    until(layout, "the kubelet", || async {
+        let node = nodes.get_opt(node::NAME).await?;
+        Ok(node.is_some_and(|node| node::says_ready(&node)))
+    })
+    .await
 }
 
 /// The images that every node has: the one that holds pods together, and the example.

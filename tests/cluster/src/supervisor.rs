@@ -5,7 +5,7 @@
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -23,7 +23,8 @@ use crate::{
     options::ClusterOptions,
     progress::{Event, Reporter},
     register::{self, Claim, Record},
-    start,
+    start::{self, Running},
+    volumes,
 };
 
 /// The word on standard input after which the cluster lives on without its parent.
@@ -57,8 +58,16 @@ async fn hold(options: ClusterOptions, reporter: &Reporter) -> Result<(), Cluste
         .dir
         .as_deref()
         .ok_or_else(|| ClusterError::Start("no folder was given".to_owned()))?;
-    let layout = Layout::create(dir)?;
+    // Before the folder is prepared: a dead cluster's folder may be the same one, and goes.
     register::sweep().await?;
+    if let Some(living) = register::find(&dir.canonicalize().unwrap_or_else(|_| dir.to_owned()))? {
+        return Err(ClusterError::Start(format!(
+            "process {} holds a cluster in {}",
+            living.supervisor,
+            dir.display()
+        )));
+    }
+    let layout = Layout::create(dir)?;
     let record = Record {
         supervisor: me.as_raw_nonzero().get(),
         dir: layout.dir.clone(),
@@ -71,11 +80,12 @@ async fn hold(options: ClusterOptions, reporter: &Reporter) -> Result<(), Cluste
         _ = stop.changed() => Ok(None),
     };
     let outcome = match outcome {
-        Ok(Some(mut inner)) => {
+        Ok(Some(running)) => {
             reporter.report(&Event::Ready {
                 kubeconfig: options.kubeconfig.unwrap_or_else(|| layout.kubeconfig()),
             });
-            until_the_end(&mut inner, &mut stop).await
+            let volumes = options.volumes.then(|| layout.dir.join("volumes"));
+            until_the_end(running, volumes, &mut stop).await
         }
         Ok(None) => Ok(()),
         Err(error) => Err(error),
@@ -84,12 +94,25 @@ async fn hold(options: ClusterOptions, reporter: &Reporter) -> Result<(), Cluste
     outcome
 }
 
-async fn until_the_end(inner: &mut Child, stop: &mut watch::Receiver<bool>) -> Result<(), ClusterError> {
+/// Serves what a cluster needs from outside until it is to end, and kills it then.
+async fn until_the_end(
+    running: Running,
+    volumes: Option<PathBuf>,
+    stop: &mut watch::Receiver<bool>,
+) -> Result<(), ClusterError> {
+    let Running { mut inner, client } = running;
+    let serving = async {
+        if let Some(folder) = volumes {
+            volumes::serve(client, &folder).await;
+        }
+        std::future::pending::<()>().await;
+    };
     tokio::select! {
         _ = stop.changed() => {
             let _ = inner.start_kill();
             Ok(())
         }
+        () = serving => Ok(()),
         status = inner.wait() => {
             let status = status.doing(|| "waiting for the cluster".to_owned())?;
             Err(ClusterError::Start(format!("its processes ended unasked: {status}")))
@@ -132,6 +155,13 @@ async fn parent_gone() {
 
 /// Waits until every process of the cluster is gone, and takes the rest away.
 async fn end(claim: Claim, record: &Record) -> Result<(), ClusterError> {
+    all_processes_gone().await?;
+    register::remove(claim.number, record).await;
+    claim.release()
+}
+
+/// Waits until every process of the cluster is gone, after the innermost was killed.
+pub(crate) async fn all_processes_gone() -> Result<(), ClusterError> {
     let begin = Instant::now();
     // All of them are children of this process by now: it is the parent of orphans.
     while !matches!(
@@ -143,8 +173,7 @@ async fn end(claim: Claim, record: &Record) -> Result<(), ClusterError> {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    register::remove(claim.number, record).await;
-    claim.release()
+    Ok(())
 }
 
 /// The innermost process of a cluster; it is killed when the handle is dropped.
