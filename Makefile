@@ -10,8 +10,8 @@ help: ## What each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 demo: ## A real cluster, an agency, a system, its pods metered, and the bill for them
-	@$(CARGO) build --quiet --package maru-test-cluster --bins
-	@$(CARGO) run --quiet --package maru-demo
+	@$(CARGO) build --quiet --package maru-test-cluster --package maru-controller --package maru-cli --bins
+	@$(CARGO) run --quiet --package maru-demo --bin maru-demo
 
 test: ## Everything: tables and properties, snapshots, stories on the real API server and the real node
 	$(CARGO) test --workspace --no-fail-fast

@@ -8,7 +8,6 @@ use kube::core::{ApiResource, Status};
 use kube::{Client, Error};
 use maru_desire::{Applied, MANAGED_BY, MANAGED_BY_LABEL, ObjectKey, ObjectKind, Outcome, Plan, WantedObject};
 
-
 /// Carries plans out through one client.
 #[derive(Clone)]
 pub struct Applier {
@@ -44,12 +43,7 @@ impl Applier {
         Ok(Applied::new(plan, outcomes))
     }
 
-    async fn apply(
-        &self,
-        wanted: &WantedObject,
-        plan: &Plan,
-        observed: &dyn Observed,
-    ) -> Result<Outcome, ApplyError> {
+    async fn apply(&self, wanted: &WantedObject, plan: &Plan, observed: &dyn Observed) -> Result<Outcome, ApplyError> {
         let manager = plan.owner.field_manager();
         let fingerprint = Fingerprint::of_wanted(&wanted.body);
         let seen = observed.seen(&wanted.key);
@@ -58,15 +52,25 @@ impl Applier {
                 return Ok(Outcome::Unchanged);
             }
             if seen.terminating {
-                return Ok(Outcome::refused("Terminating", "it is being deleted; waiting until it is gone"));
+                return Ok(Outcome::refused(
+                    "Terminating",
+                    "it is being deleted; waiting until it is gone",
+                ));
             }
         }
         let uid = plan.uids.get(&wanted.key);
         if wanted.key.kind == ObjectKind::Namespace && uid.is_none() {
             return self.create(wanted, manager, fingerprint, observed).await;
         }
-        let write = Write { wanted, manager, fingerprint, uid };
-        let force = seen.is_some() || uid.is_some() || is_looked_up_first(wanted) && self.may_take(&wanted.key, manager).await?;
+        let write = Write {
+            wanted,
+            manager,
+            fingerprint,
+            uid,
+        };
+        let force = seen.is_some()
+            || uid.is_some()
+            || is_looked_up_first(wanted) && self.may_take(&wanted.key, manager).await?;
         match self.patch(&write, force, observed).await {
             Err(Error::Api(status)) if status.code == 409 && !force => {
                 if !self.may_take(&wanted.key, manager).await? {
@@ -88,9 +92,14 @@ impl Applier {
         fingerprint: Fingerprint,
         observed: &dyn Observed,
     ) -> Result<Outcome, ApplyError> {
-        let params = PostParams { field_manager: Some(manager.to_owned()), ..PostParams::default() };
-        let object = serde_json::from_value(wanted.body.clone())
-            .map_err(|source| ApplyError::Unavailable { key: wanted.key.clone(), source: Box::new(Error::SerdeError(source)) })?;
+        let params = PostParams {
+            field_manager: Some(manager.to_owned()),
+            ..PostParams::default()
+        };
+        let object = serde_json::from_value(wanted.body.clone()).map_err(|source| ApplyError::Unavailable {
+            key: wanted.key.clone(),
+            source: Box::new(Error::SerdeError(source)),
+        })?;
         match self.api(&wanted.key).create(&params, &object).await {
             Ok(object) => {
                 remember(&wanted.key, &object, manager, fingerprint, observed);
@@ -102,9 +111,16 @@ impl Applier {
 
     async fn patch(&self, write: &Write<'_>, force: bool, observed: &dyn Observed) -> Result<Outcome, Error> {
         let key = &write.wanted.key;
-        let params = PatchParams { force, ..PatchParams::apply(write.manager) };
+        let params = PatchParams {
+            force,
+            ..PatchParams::apply(write.manager)
+        };
         let object = match write.uid {
-            None => self.api(key).patch(&key.name, &params, &Patch::Apply(&write.wanted.body)).await?,
+            None => {
+                self.api(key)
+                    .patch(&key.name, &params, &Patch::Apply(&write.wanted.body))
+                    .await?
+            }
             Some(uid) => {
                 let mut body = write.wanted.body.clone();
                 body["metadata"]["uid"] = uid.as_str().into();
@@ -119,23 +135,33 @@ impl Applier {
     /// yet, or somebody took Maru's label off.
     async fn may_take(&self, key: &ObjectKey, manager: &str) -> Result<bool, ApplyError> {
         let found = self.api(key).get_opt(&key.name).await;
-        let found = found.map_err(|source| ApplyError::Unavailable { key: key.clone(), source: Box::new(source) })?;
+        let found = found.map_err(|source| ApplyError::Unavailable {
+            key: key.clone(),
+            source: Box::new(source),
+        })?;
         Ok(found.is_none_or(|object| {
             let labels = object.metadata.labels.as_ref();
-            let labelled = labels.and_then(|labels| labels.get(MANAGED_BY_LABEL)).is_some_and(|by| by == MANAGED_BY);
+            let labelled = labels
+                .and_then(|labels| labels.get(MANAGED_BY_LABEL))
+                .is_some_and(|by| by == MANAGED_BY);
             let mut managers = object.metadata.managed_fields.iter().flatten();
             labelled || managers.any(|entry| entry.manager.as_deref() == Some(manager))
         }))
     }
 
     async fn sweep(&self, key: &ObjectKey, plan: &Plan, observed: &dyn Observed) -> Result<Outcome, ApplyError> {
-        let Some(seen) = observed.seen(key) else { return Ok(Outcome::Unchanged) };
+        let Some(seen) = observed.seen(key) else {
+            return Ok(Outcome::Unchanged);
+        };
         if seen.terminating {
             return Ok(Outcome::Unchanged);
         }
         let params = DeleteParams {
             propagation_policy: Some(PropagationPolicy::Background),
-            preconditions: Some(Preconditions { uid: Some(plan.uids.get(key).cloned().unwrap_or_else(|| seen.uid.into())), resource_version: None }),
+            preconditions: Some(Preconditions {
+                uid: Some(plan.uids.get(key).cloned().unwrap_or_else(|| seen.uid.into())),
+                resource_version: None,
+            }),
             ..DeleteParams::default()
         };
         match self.api(key).delete(&key.name, &params).await {
@@ -189,11 +215,14 @@ const fn is_looked_up_first(wanted: &WantedObject) -> bool {
 /// Whether an object cannot be written because one before it was refused: its namespace, or, for a ResourceQuota, another one
 /// of the same plan. Quotas come decreases first, so that their sum never exceeds the agency's.
 fn needs_refused(key: &ObjectKey, before: &[(ObjectKey, Outcome)]) -> bool {
-    before.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Refused { .. })).any(|(refused, _)| match refused.kind {
-        ObjectKind::Namespace => refused.name == key.namespace,
-        ObjectKind::ResourceQuota => key.kind == ObjectKind::ResourceQuota,
-        _ => false,
-    })
+    before
+        .iter()
+        .filter(|(_, outcome)| matches!(outcome, Outcome::Refused { .. }))
+        .any(|(refused, _)| match refused.kind {
+            ObjectKind::Namespace => refused.name == key.namespace,
+            ObjectKind::ResourceQuota => key.kind == ObjectKind::ResourceQuota,
+            _ => false,
+        })
 }
 
 fn taken(key: &ObjectKey) -> String {
@@ -203,9 +232,15 @@ fn taken(key: &ObjectKey) -> String {
 /// Sorts an error: what trying again cannot mend is the object's outcome, the rest ends this try.
 fn refused_or_failed(key: &ObjectKey, error: Error) -> Result<Outcome, ApplyError> {
     match error {
-        Error::Api(status) if status.code == 409 => Err(ApplyError::Changed { key: key.clone(), message: status.message }),
+        Error::Api(status) if status.code == 409 => Err(ApplyError::Changed {
+            key: key.clone(),
+            message: status.message,
+        }),
         Error::Api(status) if is_refusal(&status) => Ok(Outcome::refused(status.reason, status.message)),
-        source => Err(ApplyError::Unavailable { key: key.clone(), source: Box::new(source) }),
+        source => Err(ApplyError::Unavailable {
+            key: key.clone(),
+            source: Box::new(source),
+        }),
     }
 }
 

@@ -23,7 +23,10 @@ impl Fingerprint {
     /// The fingerprint of a live object: of those of its fields that `manager` owns.
     pub fn of_live(metadata: &Value, data: &Value, managed_fields: &[ManagedFields<'_>], manager: &str) -> Self {
         let mut owned = Value::Object(Map::new());
-        for entry in managed_fields.iter().filter(|entry| entry.manager == manager && !entry.subresource) {
+        for entry in managed_fields
+            .iter()
+            .filter(|entry| entry.manager == manager && !entry.subresource)
+        {
             let mut live = Map::new();
             live.insert("metadata".to_owned(), metadata.clone());
             if let Value::Object(rest) = data {
@@ -52,7 +55,9 @@ pub struct ManagedFields<'a> {
 
 /// Cuts `live` down to the fields of a `FieldsV1` set.
 fn project(live: &Value, fields: &Value) -> Value {
-    let Value::Object(fields) = fields else { return live.clone() };
+    let Value::Object(fields) = fields else {
+        return live.clone();
+    };
     if fields.is_empty() {
         return live.clone(); // a leaf, or an atomic list or map: all of it is owned
     }
@@ -79,8 +84,10 @@ fn project_items(items: &[Value], fields: &Map<String, Value>) -> Vec<Value> {
         .iter()
         .filter_map(|(path, below)| Some((serde_json::from_str(path.strip_prefix("k:")?).ok()?, below)))
         .collect();
-    let values: Vec<Value> =
-        fields.keys().filter_map(|path| serde_json::from_str(path.strip_prefix("v:")?).ok()).collect();
+    let values: Vec<Value> = fields
+        .keys()
+        .filter_map(|path| serde_json::from_str(path.strip_prefix("v:")?).ok())
+        .collect();
     items
         .iter()
         .enumerate()

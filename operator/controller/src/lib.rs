@@ -171,7 +171,12 @@ async fn lead(client: &Client, shared: &Arc<Shared>, settings: &Settings, ending
     }
     let mut workers = JoinSet::new();
     for _ in 0..settings.workers {
-        let worker = work(Arc::clone(shared), Reconciler::new(client.clone()), settings.turn_timeout, ending.clone());
+        let worker = work(
+            Arc::clone(shared),
+            Reconciler::new(client.clone()),
+            settings.turn_timeout,
+            ending.clone(),
+        );
         workers.spawn(worker);
     }
     while workers.join_next().await.is_some() {}
@@ -187,7 +192,10 @@ async fn work(shared: Arc<Shared>, reconciler: Reconciler, timeout: Duration, en
             () = ending.cancelled() => return,
             next = shared.queue.next() => next,
         };
-        shared.metrics.queue_depth.set(i64::try_from(shared.queue.waiting()).unwrap_or(i64::MAX));
+        shared
+            .metrics
+            .queue_depth
+            .set(i64::try_from(shared.queue.waiting()).unwrap_or(i64::MAX));
         let began = Instant::now();
         let kind = match owner {
             Owner::Agency { .. } => "Agency",
@@ -202,7 +210,11 @@ async fn work(shared: Arc<Shared>, reconciler: Reconciler, timeout: Duration, en
                 (Turn::Failed, "Failed")
             }
             Err(_) => {
-                tracing::warn!(?owner, timeout_seconds = timeout.as_secs(), "the turn took too long and is repeated");
+                tracing::warn!(
+                    ?owner,
+                    timeout_seconds = timeout.as_secs(),
+                    "the turn took too long and is repeated"
+                );
                 (Turn::Failed, "TimedOut")
             }
         };

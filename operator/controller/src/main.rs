@@ -43,7 +43,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments = Arguments::parse();
     tracing_subscriber::fmt()
         .json()
-        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,kube=warn".into()))
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,kube=warn".into()),
+        )
         .with_writer(std::io::stderr)
         .init();
     let client = Client::try_from(Config::infer().await?)?;
@@ -87,11 +89,18 @@ fn on_signal(shutdown: CancellationToken) -> std::io::Result<impl Future<Output 
 /// The settings, with the API for routes that the cluster has.
 async fn settings(client: &Client, arguments: &Arguments) -> Result<Settings, kube::Error> {
     let groups = client.list_api_groups().await?;
-    let gateway = groups.groups.iter().any(|group| group.name == "gateway.networking.k8s.io");
+    let gateway = groups
+        .groups
+        .iter()
+        .any(|group| group.name == "gateway.networking.k8s.io");
     Ok(Settings {
         platform: Platform {
             operator_namespace: arguments.namespace.clone(),
-            route_api: if gateway { RouteApi::HttpRoute } else { RouteApi::Ingress },
+            route_api: if gateway {
+                RouteApi::HttpRoute
+            } else {
+                RouteApi::Ingress
+            },
             ..Platform::default()
         },
         workers: usize::from(arguments.workers),

@@ -2,8 +2,8 @@
 //! needs.
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Api, ListParams};
 use kube::Client;
+use kube::api::{Api, ListParams};
 use maru_desire::AGENCY_LABEL;
 use maru_lake::{Lake, LakeError};
 use std::path::PathBuf;
@@ -32,7 +32,12 @@ pub enum MeterError {
 ///
 /// # Errors
 /// Where the lake cannot be opened. A round that fails is logged and made up for by the next.
-pub async fn run(client: Client, directory: PathBuf, every: Duration, shutdown: CancellationToken) -> Result<(), MeterError> {
+pub async fn run(
+    client: Client,
+    directory: PathBuf,
+    every: Duration,
+    shutdown: CancellationToken,
+) -> Result<(), MeterError> {
     let lake = tokio::task::spawn_blocking(move || Lake::open(&directory)).await??;
     let lake = Arc::new(lake);
     loop {

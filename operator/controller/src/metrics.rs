@@ -78,18 +78,38 @@ impl Default for Metrics {
 impl Metrics {
     fn register(&mut self) {
         let registry = &mut self.registry;
-        registry.register("reconciles", "Reconciles that ended, by kind and outcome", self.reconciles.clone());
+        registry.register(
+            "reconciles",
+            "Reconciles that ended, by kind and outcome",
+            self.reconciles.clone(),
+        );
         registry.register_with_unit(
             "reconcile_duration",
             "How long reconciles took",
             Unit::Seconds,
             self.reconcile_seconds.clone(),
         );
-        registry.register("writes", "Writes to the cluster, by kind of object and outcome", self.writes.clone());
-        registry.register("drift_healed", "Owned objects that were changed by others and put right", self.drift_healed.clone());
-        registry.register("queue_depth", "Objects waiting for their turn", self.queue_depth.clone());
+        registry.register(
+            "writes",
+            "Writes to the cluster, by kind of object and outcome",
+            self.writes.clone(),
+        );
+        registry.register(
+            "drift_healed",
+            "Owned objects that were changed by others and put right",
+            self.drift_healed.clone(),
+        );
+        registry.register(
+            "queue_depth",
+            "Objects waiting for their turn",
+            self.queue_depth.clone(),
+        );
         registry.register("leader", "1 while this replica leads", self.leader.clone());
-        registry.register("watch_errors", "Watches that failed and were taken up again", self.watch_errors.clone());
+        registry.register(
+            "watch_errors",
+            "Watches that failed and were taken up again",
+            self.watch_errors.clone(),
+        );
         registry.register("objects", "Objects known, by kind", self.objects.clone());
     }
 
@@ -106,7 +126,9 @@ impl Metrics {
     /// Counts how a reconcile ended.
     pub fn reconciled(&self, kind: &'static str, outcome: &'static str, took: Duration) {
         self.reconciles.get_or_create(&ReconcileLabels { kind, outcome }).inc();
-        self.reconcile_seconds.get_or_create(&KindLabels { kind }).observe(took.as_secs_f64());
+        self.reconcile_seconds
+            .get_or_create(&KindLabels { kind })
+            .observe(took.as_secs_f64());
     }
 
     /// Counts what a plan wrote.
@@ -118,7 +140,12 @@ impl Metrics {
                 Outcome::Deleted => "Deleted",
                 Outcome::Refused { .. } => "Refused",
             };
-            self.writes.get_or_create(&WriteLabels { kind: key.kind.kind(), outcome }).inc();
+            self.writes
+                .get_or_create(&WriteLabels {
+                    kind: key.kind.kind(),
+                    outcome,
+                })
+                .inc();
         }
     }
 

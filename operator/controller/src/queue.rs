@@ -24,7 +24,11 @@ pub struct QueueLimits {
 
 impl Default for QueueLimits {
     fn default() -> Self {
-        Self { running_per_group: 4, first_retry: Duration::from_millis(200), last_retry: Duration::from_secs(300) }
+        Self {
+            running_per_group: 4,
+            first_retry: Duration::from_millis(200),
+            last_retry: Duration::from_secs(300),
+        }
     }
 }
 
@@ -88,7 +92,11 @@ where
             delayed: BTreeMap::new(),
             sequence: 0,
         };
-        Self { limits, state: Mutex::new(state), changed: Notify::new() }
+        Self {
+            limits,
+            state: Mutex::new(state),
+            changed: Notify::new(),
+        }
     }
 
     /// Puts an object in its group's line; one that waits already stays where it is.
@@ -201,7 +209,9 @@ where
     fn take(&mut self, running_per_group: usize) -> Option<(K, G)> {
         for _ in 0..self.turns.len() {
             let group = self.turns.pop_front()?;
-            let Some(line) = self.lines.get_mut(&group) else { continue };
+            let Some(line) = self.lines.get_mut(&group) else {
+                continue;
+            };
             if line.running >= running_per_group {
                 self.turns.push_back(group);
                 continue;
@@ -232,7 +242,11 @@ where
         }
         let Some(entry) = self.keys.get_mut(key) else { return };
         entry.running = false;
-        entry.failures = if turn == Turn::Failed { entry.failures.saturating_add(1) } else { 0 };
+        entry.failures = if turn == Turn::Failed {
+            entry.failures.saturating_add(1)
+        } else {
+            0
+        };
         let failures = entry.failures;
         if std::mem::take(&mut entry.changed_while_running) && turn != Turn::Failed {
             self.add(key.clone(), group.clone());
@@ -243,14 +257,22 @@ where
                 self.keys.remove(key);
             }
             Turn::Again(delay) => self.delay(key.clone(), group.clone(), Instant::now() + delay),
-            Turn::Failed => self.delay(key.clone(), group.clone(), Instant::now() + limits.retry_after(failures)),
+            Turn::Failed => self.delay(
+                key.clone(),
+                group.clone(),
+                Instant::now() + limits.retry_after(failures),
+            ),
         }
     }
 }
 
 impl<K> Line<K> {
     const fn empty() -> Self {
-        Self { waiting: VecDeque::new(), running: 0, in_turn: false }
+        Self {
+            waiting: VecDeque::new(),
+            running: 0,
+            in_turn: false,
+        }
     }
 }
 
@@ -266,7 +288,10 @@ mod tests {
     use super::*;
 
     fn queue(running_per_group: usize) -> FairQueue<u32, &'static str> {
-        FairQueue::new(QueueLimits { running_per_group, ..QueueLimits::default() })
+        FairQueue::new(QueueLimits {
+            running_per_group,
+            ..QueueLimits::default()
+        })
     }
 
     #[tokio::test(start_paused = true)]
@@ -293,7 +318,11 @@ mod tests {
         queue.next().await;
         queue.add(100, "b");
         assert_eq!(queue.next().await, (100, "b"));
-        assert!(tokio::time::timeout(Duration::from_secs(1), queue.next()).await.is_err());
+        assert!(
+            tokio::time::timeout(Duration::from_secs(1), queue.next())
+                .await
+                .is_err()
+        );
         queue.end(&0, &"a", Turn::Done);
         assert_eq!(queue.next().await, (2, "a"));
     }
@@ -305,11 +334,20 @@ mod tests {
         queue.add(1, "a");
         queue.next().await;
         queue.add(1, "a");
-        assert!(tokio::time::timeout(Duration::from_secs(1), queue.next()).await.is_err(), "never two turns at once");
+        assert!(
+            tokio::time::timeout(Duration::from_secs(1), queue.next())
+                .await
+                .is_err(),
+            "never two turns at once"
+        );
         queue.end(&1, &"a", Turn::Done);
         assert_eq!(queue.next().await, (1, "a"));
         queue.end(&1, &"a", Turn::Done);
-        assert!(tokio::time::timeout(Duration::from_secs(1), queue.next()).await.is_err());
+        assert!(
+            tokio::time::timeout(Duration::from_secs(1), queue.next())
+                .await
+                .is_err()
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -323,7 +361,10 @@ mod tests {
             waits.push(before.elapsed().as_millis());
             queue.end(&1, &"a", Turn::Failed);
         }
-        assert_eq!(waits.into_iter().map(|wait| wait / 100).collect::<Vec<_>>(), [0, 2, 4, 8]);
+        assert_eq!(
+            waits.into_iter().map(|wait| wait / 100).collect::<Vec<_>>(),
+            [0, 2, 4, 8]
+        );
         queue.add(1, "a");
         let before = Instant::now();
         queue.next().await;

@@ -9,11 +9,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use kube::core::{Expression, Selector};
 use kube::{Client, Resource, ResourceExt};
-use maru_apply::{ApplyError, Applier};
+use maru_apply::{Applier, ApplyError};
 use maru_crds::{Agency, AgencySystem, LabelOperator, SystemSelector};
 use maru_desire::{
-    Applied, Finalizer, Outcome, Owner, PROTECT_FINALIZER, PodFacts, SystemKey, plan_agency, plan_system, report_agency,
-    report_system,
+    Applied, Finalizer, Outcome, Owner, PROTECT_FINALIZER, PodFacts, SystemKey, plan_agency, plan_system,
+    report_agency, report_system,
 };
 use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
@@ -43,7 +43,10 @@ pub(crate) enum ReconcileError {
 
 impl ReconcileError {
     fn primary(what: &'static str) -> impl FnOnce(kube::Error) -> Self {
-        move |source| Self::Primary { what, source: Box::new(source) }
+        move |source| Self::Primary {
+            what,
+            source: Box::new(source),
+        }
     }
 }
 
@@ -56,7 +59,10 @@ pub(crate) struct Reconciler {
 
 impl Reconciler {
     pub(crate) fn new(client: Client) -> Self {
-        Self { applier: Applier::new(client.clone()), client }
+        Self {
+            applier: Applier::new(client.clone()),
+            client,
+        }
     }
 
     /// One turn of `owner`.
@@ -64,13 +70,16 @@ impl Reconciler {
         match owner {
             Owner::Agency { name } => self.agency(shared, owner, name).await,
             Owner::System { namespace, name } => {
-                self.system(shared, owner, &SystemKey::new(namespace.as_str(), name.as_str())).await
+                self.system(shared, owner, &SystemKey::new(namespace.as_str(), name.as_str()))
+                    .await
             }
         }
     }
 
     async fn agency(&self, shared: &Shared, owner: &Owner, name: &str) -> Result<Turn, ReconcileError> {
-        let Some(agency) = shared.world.agency(name) else { return Ok(Turn::Done) };
+        let Some(agency) = shared.world.agency(name) else {
+            return Ok(Turn::Done);
+        };
         let api = Api::<Agency>::all(self.client.clone());
         let ending = self.crd_ending("agencies.maru.dev", agency.as_ref()).await?;
         let mut facts = shared.world.agency_facts(&agency, ending);
@@ -93,11 +102,18 @@ impl Reconciler {
         shared.metrics.applied(&applied);
         let mut after = shared.world.agency_facts(&agency, ending);
         for (name, known) in &mut after.namespaces {
-            known.retained = facts.namespaces.remove(name).map(|facts| facts.retained).unwrap_or_default();
+            known.retained = facts
+                .namespaces
+                .remove(name)
+                .map(|facts| facts.retained)
+                .unwrap_or_default();
         }
         let status = report_agency(&agency, &after, &applied, &now());
         if agency.status.as_ref() != Some(&status) {
-            let wanted = Agency { status: Some(status), ..agency.as_ref().clone() };
+            let wanted = Agency {
+                status: Some(status),
+                ..agency.as_ref().clone()
+            };
             let written = api.replace_status(name, &PostParams::default(), &wanted).await;
             let written = written.map_err(ReconcileError::primary("the status was not taken"))?;
             shared.metrics.wrote_primary("Agency", "Status");
@@ -107,7 +123,9 @@ impl Reconciler {
     }
 
     async fn system(&self, shared: &Shared, owner: &Owner, key: &SystemKey) -> Result<Turn, ReconcileError> {
-        let Some(system) = shared.world.system(key) else { return Ok(Turn::Done) };
+        let Some(system) = shared.world.system(key) else {
+            return Ok(Turn::Done);
+        };
         let api = Api::<AgencySystem>::namespaced(self.client.clone(), &key.namespace);
         let ending = self.crd_ending("agencysystems.maru.dev", system.as_ref()).await?;
         let mut facts = shared.world.system_facts(&system, key, ending);
@@ -133,7 +151,10 @@ impl Reconciler {
         after.pods.extend(selected.map(|pods| (String::new(), pods)));
         let status = report_system(&system, &after, &applied, &now());
         if system.status.as_ref() != Some(&status) {
-            let wanted = AgencySystem { status: Some(status), ..system.as_ref().clone() };
+            let wanted = AgencySystem {
+                status: Some(status),
+                ..system.as_ref().clone()
+            };
             let written = api.replace_status(&key.name, &PostParams::default(), &wanted).await;
             let written = written.map_err(ReconcileError::primary("the status was not taken"))?;
             shared.metrics.wrote_primary("AgencySystem", "Status");
@@ -148,7 +169,9 @@ impl Reconciler {
         if object.meta().deletion_timestamp.is_none() {
             return Ok(false);
         }
-        let found = Api::<CustomResourceDefinition>::all(self.client.clone()).get_opt(name).await;
+        let found = Api::<CustomResourceDefinition>::all(self.client.clone())
+            .get_opt(name)
+            .await;
         let found = found.map_err(ReconcileError::primary("the kind's definition could not be read"))?;
         Ok(found.is_none_or(|definition| definition.metadata.deletion_timestamp.is_some()))
     }
@@ -157,20 +180,29 @@ impl Reconciler {
         let api = Api::<k8s_openapi::api::core::v1::PersistentVolumeClaim>::namespaced(self.client.clone(), namespace);
         let list = api.list_metadata(&ListParams::default().limit(500)).await;
         let list = list.map_err(ReconcileError::primary("the volume claims could not be listed"))?;
-        Ok(list.items.iter().map(|claim| format!("PersistentVolumeClaim {namespace}/{}", claim.name_any())).collect())
+        Ok(list
+            .items
+            .iter()
+            .map(|claim| format!("PersistentVolumeClaim {namespace}/{}", claim.name_any()))
+            .collect())
     }
 
     async fn selected(&self, namespace: &str, selector: &SystemSelector) -> Result<PodFacts, ReconcileError> {
         let params = ListParams::default().labels_from(&label_selector(selector)).limit(500);
-        let list = Api::<Pod>::namespaced(self.client.clone(), namespace).list(&params).await;
+        let list = Api::<Pod>::namespaced(self.client.clone(), namespace)
+            .list(&params)
+            .await;
         let list = list.map_err(ReconcileError::primary("the selected pods could not be listed"))?;
         Ok(facts_of_selected(&list.items))
     }
 }
 
 fn label_selector(selector: &SystemSelector) -> Selector {
-    let mut all: Vec<Expression> =
-        selector.match_labels.iter().map(|(key, value)| Expression::Equal(key.clone(), value.clone())).collect();
+    let mut all: Vec<Expression> = selector
+        .match_labels
+        .iter()
+        .map(|(key, value)| Expression::Equal(key.clone(), value.clone()))
+        .collect();
     all.extend(selector.match_expressions.iter().map(|expression| {
         let key = expression.key.clone();
         let values = expression.values.iter().cloned().collect();
@@ -185,7 +217,12 @@ fn label_selector(selector: &SystemSelector) -> Selector {
 }
 
 fn is_held<K: Resource>(object: &K) -> bool {
-    object.meta().finalizers.iter().flatten().any(|finalizer| finalizer == PROTECT_FINALIZER)
+    object
+        .meta()
+        .finalizers
+        .iter()
+        .flatten()
+        .any(|finalizer| finalizer == PROTECT_FINALIZER)
 }
 
 /// Puts the finalizer on, before anything is written for the object.
@@ -195,7 +232,9 @@ where
 {
     let mut finalizers = object.meta().finalizers.clone().unwrap_or_default();
     finalizers.push(PROTECT_FINALIZER.to_owned());
-    set_finalizers(api, object, &finalizers).await.map_err(ReconcileError::primary("the finalizer was not taken"))
+    set_finalizers(api, object, &finalizers)
+        .await
+        .map_err(ReconcileError::primary("the finalizer was not taken"))
 }
 
 /// Takes the finalizer off: the object goes.
@@ -204,7 +243,12 @@ where
     K: Resource + Clone + DeserializeOwned + Debug,
 {
     if is_held(object) {
-        let kept = object.meta().finalizers.iter().flatten().filter(|finalizer| *finalizer != PROTECT_FINALIZER);
+        let kept = object
+            .meta()
+            .finalizers
+            .iter()
+            .flatten()
+            .filter(|finalizer| *finalizer != PROTECT_FINALIZER);
         match set_finalizers(api, object, &kept.cloned().collect::<Vec<_>>()).await {
             Err(kube::Error::Api(status)) if status.code == 404 => {}
             answer => {
@@ -223,11 +267,20 @@ where
 {
     let metadata = serde_json::json!({ "finalizers": finalizers, "resourceVersion": object.meta().resource_version });
     let patch = Patch::Merge(serde_json::json!({ "metadata": metadata }));
-    api.patch(object.meta().name.as_deref().unwrap_or_default(), &PatchParams::default(), &patch).await
+    api.patch(
+        object.meta().name.as_deref().unwrap_or_default(),
+        &PatchParams::default(),
+        &patch,
+    )
+    .await
 }
 
 fn turn_after(applied: &Applied, finalizer: Finalizer, again: Option<Duration>) -> Turn {
-    if applied.outcomes().iter().any(|(_, outcome)| matches!(outcome, Outcome::Refused { .. } | Outcome::Skipped)) {
+    if applied
+        .outcomes()
+        .iter()
+        .any(|(_, outcome)| matches!(outcome, Outcome::Refused { .. } | Outcome::Skipped))
+    {
         return Turn::Failed;
     }
     if finalizer == Finalizer::Wait {

@@ -7,8 +7,8 @@ use futures::StreamExt;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DynamicObject};
 use kube::core::ApiResource;
-use kube::runtime::watcher::{Config, Event, watcher};
 use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{Config, Event, watcher};
 use kube::{Client, Resource};
 use maru_crds::{Agency, AgencySystem};
 use maru_desire::{MANAGED_BY, MANAGED_BY_LABEL, ObjectKind, RouteApi, SYSTEM_LABEL};
@@ -36,15 +36,32 @@ pub(crate) fn start(client: &Client, shared: &Arc<Shared>, tasks: &mut JoinSet<(
     let of_systems = everything.clone().labels(SYSTEM_LABEL);
 
     let feed = Feed::new(client, shared, &listed);
-    spawn(feed.run("Agency", Api::<Agency>::all(client.clone()), everything.clone(), |shared, event| {
-        shared.world.on_agency(event)
-    }));
-    spawn(feed.run("AgencySystem", Api::<AgencySystem>::all(client.clone()), everything.clone(), |shared, event| {
-        shared.world.on_system(event)
-    }));
-    spawn(feed.run("Pod", Api::<Pod>::all(client.clone()), of_systems, |shared, event| shared.world.on_pod(&event)));
-    for kind in ObjectKind::ALL.into_iter().filter(|kind| is_watched(*kind, shared.world.platform().route_api)) {
-        let config = if kind == ObjectKind::Namespace { everything.clone() } else { ours.clone() };
+    spawn(feed.run(
+        "Agency",
+        Api::<Agency>::all(client.clone()),
+        everything.clone(),
+        |shared, event| shared.world.on_agency(event),
+    ));
+    spawn(feed.run(
+        "AgencySystem",
+        Api::<AgencySystem>::all(client.clone()),
+        everything.clone(),
+        |shared, event| shared.world.on_system(event),
+    ));
+    spawn(
+        feed.run("Pod", Api::<Pod>::all(client.clone()), of_systems, |shared, event| {
+            shared.world.on_pod(&event)
+        }),
+    );
+    for kind in ObjectKind::ALL
+        .into_iter()
+        .filter(|kind| is_watched(*kind, shared.world.platform().route_api))
+    {
+        let config = if kind == ObjectKind::Namespace {
+            everything.clone()
+        } else {
+            ours.clone()
+        };
         spawn(feed.run_dynamic(kind, config));
     }
     (count, listed_count)
@@ -67,10 +84,20 @@ struct Feed {
 
 impl Feed {
     fn new(client: &Client, shared: &Arc<Shared>, listed: &Arc<watch::Sender<usize>>) -> Self {
-        Self { client: client.clone(), shared: Arc::clone(shared), listed: Arc::clone(listed) }
+        Self {
+            client: client.clone(),
+            shared: Arc::clone(shared),
+            listed: Arc::clone(listed),
+        }
     }
 
-    fn run<K, F>(&self, name: &'static str, api: Api<K>, config: Config, take_in: F) -> futures::future::BoxFuture<'static, ()>
+    fn run<K, F>(
+        &self,
+        name: &'static str,
+        api: Api<K>,
+        config: Config,
+        take_in: F,
+    ) -> futures::future::BoxFuture<'static, ()>
     where
         K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
         F: Fn(&Shared, Event<K>) -> Wake + Send + 'static,
@@ -91,7 +118,11 @@ impl Feed {
                         }
                     }
                     Err(error) => {
-                        shared.metrics.watch_errors.get_or_create(&KindLabels { kind: name }).inc();
+                        shared
+                            .metrics
+                            .watch_errors
+                            .get_or_create(&KindLabels { kind: name })
+                            .inc();
                         tracing::warn!(kind = name, %error, "the watch failed and is taken up again");
                     }
                 }

@@ -6,17 +6,20 @@
 
 mod agency;
 mod facts;
+mod names;
 mod object;
 mod outcome;
 mod plan;
 mod quantity;
+mod quota;
 mod reason;
+mod status;
 mod system;
 
 pub use agency::{plan_agency, report_agency};
 pub use facts::{
-    AgencyBinding, AgencyFacts, DeploymentFacts, GatewayRef, HostHolder, NamespaceFacts, Platform, PodFacts, PodsOf, RouteApi,
-    RouteFacts, SystemDemand, SystemFacts, SystemKey, Trouble, VolumeFacts,
+    AgencyBinding, AgencyFacts, DeploymentFacts, GatewayRef, HostHolder, NamespaceFacts, Platform, PodFacts, PodsOf,
+    RouteApi, RouteFacts, SystemDemand, SystemFacts, SystemKey, Trouble, VolumeFacts,
 };
 pub use object::{ObjectKey, ObjectKind, WantedObject};
 pub use outcome::{Applied, Outcome};

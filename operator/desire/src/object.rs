@@ -127,7 +127,11 @@ impl ObjectKind {
 
     /// `group/version`, or the version alone in the core group: the `apiVersion` of a manifest.
     pub fn api_version(self) -> String {
-        if self.group().is_empty() { self.version().to_owned() } else { format!("{}/{}", self.group(), self.version()) }
+        if self.group().is_empty() {
+            self.version().to_owned()
+        } else {
+            format!("{}/{}", self.group(), self.version())
+        }
     }
 
     /// Whether deleting an object of this kind destroys tenants' data. Such an object is deleted only where
@@ -151,7 +155,11 @@ pub struct ObjectKey {
 impl ObjectKey {
     /// A key; `namespace` is empty for a cluster-scoped kind.
     pub fn new(kind: ObjectKind, namespace: impl Into<String>, name: impl Into<String>) -> Self {
-        Self { kind, namespace: namespace.into(), name: name.into() }
+        Self {
+            kind,
+            namespace: namespace.into(),
+            name: name.into(),
+        }
     }
 }
 

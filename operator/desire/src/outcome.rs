@@ -27,7 +27,10 @@ pub enum Outcome {
 impl Outcome {
     /// A refusal.
     pub fn refused(reason: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::Refused { reason: reason.into(), message: message.into() }
+        Self::Refused {
+            reason: reason.into(),
+            message: message.into(),
+        }
     }
 }
 
@@ -42,7 +45,11 @@ pub struct Applied {
 impl Applied {
     /// The plan's problems together with what became of its objects.
     pub fn new(plan: &Plan, outcomes: Vec<(ObjectKey, Outcome)>) -> Self {
-        Self { owner: plan.owner.clone(), problems: plan.problems.clone(), outcomes }
+        Self {
+            owner: plan.owner.clone(),
+            problems: plan.problems.clone(),
+            outcomes,
+        }
     }
 
     /// Whose plan it was.

@@ -64,7 +64,8 @@ impl Children {
     /// The objects of an owner.
     pub(crate) fn of<'a>(&'a self, owner: &Owner) -> impl Iterator<Item = (&'a ObjectKey, &'a Child)> {
         let keys = self.by_owner.get(owner).map(Vec::as_slice).unwrap_or_default();
-        keys.iter().filter_map(|key| Some((key.as_ref(), self.by_key.get(key)?)))
+        keys.iter()
+            .filter_map(|key| Some((key.as_ref(), self.by_key.get(key)?)))
     }
 
     /// A watch tells of an object as it is. Says who must look at it, and why.
@@ -75,7 +76,9 @@ impl Children {
         if known.is_some_and(|known| known.seen.resource_version >= version) {
             return Vec::new();
         }
-        let Some(owner) = read::owner(object) else { return self.forget(&key) };
+        let Some(owner) = read::owner(object) else {
+            return self.forget(&key);
+        };
         let mut seen = Seen::of(object, owner.field_manager());
         let facts = read::facts(kind, object);
         let mut wake = Vec::new();
@@ -97,7 +100,11 @@ impl Children {
 
     /// A write returned the object; nobody needs to look at it.
     pub(crate) fn wrote(&mut self, key: &ObjectKey, object: &DynamicObject, seen: Seen) {
-        if self.by_key.get(key).is_some_and(|known| known.seen.resource_version > seen.resource_version) {
+        if self
+            .by_key
+            .get(key)
+            .is_some_and(|known| known.seen.resource_version > seen.resource_version)
+        {
             return;
         }
         if let Some(owner) = read::owner(object) {
@@ -108,7 +115,9 @@ impl Children {
 
     /// A watch tells that an object is gone.
     pub(crate) fn forget(&mut self, key: &ObjectKey) -> Vec<(Owner, Urgency)> {
-        let Some((key, child)) = self.by_key.remove_entry(key) else { return Vec::new() };
+        let Some((key, child)) = self.by_key.remove_entry(key) else {
+            return Vec::new();
+        };
         self.unlink(&key, &child.owner);
         vec![(child.owner.as_ref().clone(), Urgency::Now)]
     }
@@ -130,9 +139,15 @@ impl Children {
 
     /// The list is complete: what it did not name is gone.
     pub(crate) fn end_list(&mut self, kind: ObjectKind) -> Vec<(Owner, Urgency)> {
-        let Some(listed) = self.listed.remove(&kind) else { return Vec::new() };
-        let gone: Vec<_> =
-            self.by_key.keys().filter(|key| key.kind == kind && !listed.contains(*key)).map(Arc::clone).collect();
+        let Some(listed) = self.listed.remove(&kind) else {
+            return Vec::new();
+        };
+        let gone: Vec<_> = self
+            .by_key
+            .keys()
+            .filter(|key| key.kind == kind && !listed.contains(*key))
+            .map(Arc::clone)
+            .collect();
         gone.iter().flat_map(|key| self.forget(key)).collect()
     }
 
@@ -147,8 +162,14 @@ impl Children {
         }
         self.forget(&key);
         let key = Arc::new(key);
-        let owner = self.by_owner.get_key_value(&owner).map_or_else(|| Arc::new(owner.clone()), |(owner, _)| Arc::clone(owner));
-        self.by_owner.entry(Arc::clone(&owner)).or_default().push(Arc::clone(&key));
+        let owner = self
+            .by_owner
+            .get_key_value(&owner)
+            .map_or_else(|| Arc::new(owner.clone()), |(owner, _)| Arc::clone(owner));
+        self.by_owner
+            .entry(Arc::clone(&owner))
+            .or_default()
+            .push(Arc::clone(&key));
         self.by_key.insert(key, Child { owner, seen, facts });
     }
 

@@ -4,7 +4,8 @@ use super::children::Facts;
 use super::{NamespaceRecord, State, World, system_owner};
 use maru_crds::{Agency, AgencySystem, DeletionPolicy};
 use maru_desire::{
-    AgencyBinding, AgencyFacts, HostHolder, NamespaceFacts, ObjectKey, ObjectKind, Owner, SystemFacts, SystemKey, demand,
+    AgencyBinding, AgencyFacts, HostHolder, NamespaceFacts, ObjectKey, ObjectKind, Owner, SystemFacts, SystemKey,
+    demand,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,27 +17,62 @@ impl World {
     pub(crate) fn agency_facts(&self, agency: &Agency, crd_terminating: bool) -> AgencyFacts<'_> {
         let state = self.read();
         let name = agency.metadata.name.clone().unwrap_or_default();
-        let recorded = agency.status.iter().flat_map(|status| &status.namespaces).map(|namespace| namespace.name.clone());
+        let recorded = agency
+            .status
+            .iter()
+            .flat_map(|status| &status.namespaces)
+            .map(|namespace| namespace.name.clone());
         let labelled = state.labelled.get(&name).into_iter().flatten().cloned();
-        let names: BTreeSet<String> = agency.namespace_names().into_iter().chain(recorded).chain(labelled).collect();
+        let names: BTreeSet<String> = agency
+            .namespace_names()
+            .into_iter()
+            .chain(recorded)
+            .chain(labelled)
+            .collect();
         let deleting = agency.metadata.deletion_timestamp.is_some();
         let namespaces = names
             .iter()
-            .filter_map(|name| Some((name.clone(), state.namespace_facts(name, state.namespaces.get(name)?, deleting))))
+            .filter_map(|name| {
+                Some((
+                    name.clone(),
+                    state.namespace_facts(name, state.namespaces.get(name)?, deleting),
+                ))
+            })
             .collect();
         let owner = Owner::Agency { name: name.clone() };
-        let owned = state.children.of(&owner).map(|(key, _)| key.clone()).filter(|key| key.kind != ObjectKind::Namespace).collect();
+        let owned = state
+            .children
+            .of(&owner)
+            .map(|(key, _)| key.clone())
+            .filter(|key| key.kind != ObjectKind::Namespace)
+            .collect();
         let systems = names
             .iter()
-            .filter(|namespace| state.namespaces.get(*namespace).is_some_and(|known| known.agency.as_ref() == Some(&name)))
+            .filter(|namespace| {
+                state
+                    .namespaces
+                    .get(*namespace)
+                    .is_some_and(|known| known.agency.as_ref() == Some(&name))
+            })
             .flat_map(|namespace| state.primaries.systems_in(namespace))
             .map(|(_, system)| demand(system))
             .collect();
-        AgencyFacts { platform: &self.platform, crd_terminating, namespaces, owned, systems }
+        AgencyFacts {
+            platform: &self.platform,
+            crd_terminating,
+            namespaces,
+            owned,
+            systems,
+        }
     }
 
     /// The facts about a system. `crd_terminating` must be read freshly where the system is being deleted.
-    pub(crate) fn system_facts(&self, system: &AgencySystem, key: &SystemKey, crd_terminating: bool) -> SystemFacts<'_> {
+    pub(crate) fn system_facts(
+        &self,
+        system: &AgencySystem,
+        key: &SystemKey,
+        crd_terminating: bool,
+    ) -> SystemFacts<'_> {
         let state = self.read();
         let namespace = state.namespaces.get(&key.namespace);
         let mut facts = SystemFacts {
@@ -73,15 +109,23 @@ impl World {
                 facts.hosts_taken.insert(host.host.clone(), state.host_holder(holder));
             }
         }
-        let named = system.spec.callers.iter().map(|caller| SystemKey::new(caller.namespace.clone(), caller.name.clone()));
-        facts.callers = named.filter(|caller| state.primaries.systems.contains_key(caller)).collect();
+        let named = system
+            .spec
+            .callers
+            .iter()
+            .map(|caller| SystemKey::new(caller.namespace.clone(), caller.name.clone()));
+        facts.callers = named
+            .filter(|caller| state.primaries.systems.contains_key(caller))
+            .collect();
         facts
     }
 }
 
 impl State {
     fn namespace_facts(&self, name: &str, known: &NamespaceRecord, deleting: bool) -> NamespaceFacts {
-        let quota = self.children.get(&ObjectKey::new(ObjectKind::ResourceQuota, name, QUOTA));
+        let quota = self
+            .children
+            .get(&ObjectKey::new(ObjectKind::ResourceQuota, name, QUOTA));
         let (hard, used) = match quota.and_then(|quota| quota.facts.as_deref()) {
             Some(Facts::Quota { hard, used }) => (hard.clone(), used.clone()),
             _ => (BTreeMap::new(), BTreeMap::new()),
@@ -92,7 +136,11 @@ impl State {
             terminating: known.terminating.clone(),
             hard,
             used,
-            retained: if deleting { self.retained_in(name) } else { BTreeSet::new() },
+            retained: if deleting {
+                self.retained_in(name)
+            } else {
+                BTreeSet::new()
+            },
         }
     }
 
@@ -106,22 +154,41 @@ impl State {
     }
 
     fn binding(&self, name: &str, namespace: Option<&NamespaceRecord>) -> AgencyBinding {
-        let Some(agency) = namespace.and_then(|known| known.agency.as_ref()) else { return AgencyBinding::Missing };
-        let Some(found) = self.primaries.agencies.get(agency) else { return AgencyBinding::Missing };
+        let Some(agency) = namespace.and_then(|known| known.agency.as_ref()) else {
+            return AgencyBinding::Missing;
+        };
+        let Some(found) = self.primaries.agencies.get(agency) else {
+            return AgencyBinding::Missing;
+        };
         if found.metadata.deletion_timestamp.is_some() {
-            return AgencyBinding::NotReady { name: agency.clone(), why: format!("agency {agency} is being deleted") };
+            return AgencyBinding::NotReady {
+                name: agency.clone(),
+                why: format!("agency {agency} is being deleted"),
+            };
         }
         let mut bound = found.status.iter().flat_map(|status| &status.namespaces);
         let uid = namespace.map(|known| known.uid.as_str());
         if bound.any(|bound| bound.name == name && Some(bound.uid.as_str()) == uid) {
-            AgencyBinding::Found { name: agency.clone(), blocked: None }
+            AgencyBinding::Found {
+                name: agency.clone(),
+                blocked: None,
+            }
         } else {
-            AgencyBinding::NotReady { name: agency.clone(), why: format!("namespace {name} is not set up yet for agency {agency}") }
+            AgencyBinding::NotReady {
+                name: agency.clone(),
+                why: format!("namespace {name} is not set up yet for agency {agency}"),
+            }
         }
     }
 
     fn host_holder(&self, holder: &SystemKey) -> HostHolder {
-        let agency = self.namespaces.get(&holder.namespace).and_then(|known| known.agency.clone());
-        HostHolder { system: holder.clone(), agency }
+        let agency = self
+            .namespaces
+            .get(&holder.namespace)
+            .and_then(|known| known.agency.clone());
+        HostHolder {
+            system: holder.clone(),
+            agency,
+        }
     }
 }

@@ -17,8 +17,8 @@ use kube::runtime::watcher::Event;
 use maru_apply::{Observed, Seen, resource_version};
 use maru_crds::{Agency, AgencySystem};
 use maru_desire::{AGENCY_LABEL, ObjectKey, ObjectKind, Owner, Platform, SystemKey};
-pub(crate) use pods::facts_of_selected;
 use pods::Pods;
+pub(crate) use pods::facts_of_selected;
 use primaries::{Change, Primaries, key_of};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -57,7 +57,10 @@ struct State {
 impl World {
     /// An empty world with the installation's settings.
     pub fn new(platform: Platform) -> Self {
-        Self { platform, state: RwLock::default() }
+        Self {
+            platform,
+            state: RwLock::default(),
+        }
     }
 
     /// The installation's settings.
@@ -72,7 +75,11 @@ impl World {
             Owner::Agency { name } => name.clone(),
             Owner::System { namespace, .. } => {
                 let state = self.read();
-                state.namespaces.get(namespace).and_then(|known| known.agency.clone()).unwrap_or_else(|| namespace.clone())
+                state
+                    .namespaces
+                    .get(namespace)
+                    .and_then(|known| known.agency.clone())
+                    .unwrap_or_else(|| namespace.clone())
             }
         }
     }
@@ -90,8 +97,14 @@ impl World {
     /// Every owner: what a new leader looks at first.
     pub(crate) fn owners(&self) -> Vec<Owner> {
         let state = self.read();
-        let agencies = state.primaries.agencies.keys().map(|name| Owner::Agency { name: name.clone() });
-        agencies.chain(state.primaries.systems.keys().map(system_owner)).collect()
+        let agencies = state
+            .primaries
+            .agencies
+            .keys()
+            .map(|name| Owner::Agency { name: name.clone() });
+        agencies
+            .chain(state.primaries.systems.keys().map(system_owner))
+            .collect()
     }
 
     /// The agency as it is known now.
@@ -115,7 +128,13 @@ impl World {
             }
             Event::InitDone => {
                 let listed = std::mem::take(&mut state.listed_agencies);
-                let gone: Vec<_> = state.primaries.agencies.keys().filter(|name| !listed.contains(*name)).cloned().collect();
+                let gone: Vec<_> = state
+                    .primaries
+                    .agencies
+                    .keys()
+                    .filter(|name| !listed.contains(*name))
+                    .cloned()
+                    .collect();
                 return gone.iter().flat_map(|name| state.remove_agency(name)).collect();
             }
             Event::Apply(agency) => return state.put_agency(agency),
@@ -135,7 +154,13 @@ impl World {
             }
             Event::InitDone => {
                 let listed = std::mem::take(&mut state.listed_systems);
-                let gone: Vec<_> = state.primaries.systems.keys().filter(|key| !listed.contains(*key)).cloned().collect();
+                let gone: Vec<_> = state
+                    .primaries
+                    .systems
+                    .keys()
+                    .filter(|key| !listed.contains(*key))
+                    .cloned()
+                    .collect();
                 return gone.iter().flat_map(|key| state.remove_system(key)).collect();
             }
             Event::Apply(system) => return state.put_system(system),
@@ -159,7 +184,12 @@ impl World {
             }
             Event::InitDone => {
                 let listed = std::mem::take(&mut state.listed_namespaces);
-                let gone: Vec<_> = state.namespaces.keys().filter(|name| !listed.contains(*name)).cloned().collect();
+                let gone: Vec<_> = state
+                    .namespaces
+                    .keys()
+                    .filter(|name| !listed.contains(*name))
+                    .cloned()
+                    .collect();
                 gone.iter().flat_map(|name| state.remove_namespace(name)).collect()
             }
             Event::Apply(namespace) => state.put_namespace(&namespace),
@@ -202,9 +232,9 @@ impl World {
     pub(crate) fn released(&self, owner: &Owner) -> Wake {
         match owner {
             Owner::Agency { name } => self.write().remove_agency(name),
-            Owner::System { namespace, name } => {
-                self.write().remove_system(&SystemKey::new(namespace.as_str(), name.as_str()))
-            }
+            Owner::System { namespace, name } => self
+                .write()
+                .remove_system(&SystemKey::new(namespace.as_str(), name.as_str())),
         }
     }
 
@@ -254,15 +284,26 @@ impl State {
         }
         // Systems wait for their namespace to be set up, and what an agency says of quota and budget may concern them all.
         if change == Change::Intent || bound_before.as_ref() != Some(&bound_now) {
-            let names: BTreeSet<String> = bound_before.into_iter().flatten().chain(bound_now).chain(agency.namespace_names()).collect();
+            let names: BTreeSet<String> = bound_before
+                .into_iter()
+                .flatten()
+                .chain(bound_now)
+                .chain(agency.namespace_names())
+                .collect();
             wake.extend(names.iter().flat_map(|namespace| self.wake_systems(namespace)));
         }
         wake
     }
 
     fn remove_agency(&mut self, name: &str) -> Wake {
-        let Some(agency) = self.primaries.remove_agency(name) else { return Vec::new() };
-        agency.namespace_names().iter().flat_map(|namespace| self.wake_around(namespace)).collect()
+        let Some(agency) = self.primaries.remove_agency(name) else {
+            return Vec::new();
+        };
+        agency
+            .namespace_names()
+            .iter()
+            .flat_map(|namespace| self.wake_around(namespace))
+            .collect()
     }
 
     fn put_system(&mut self, mut system: AgencySystem) -> Wake {
@@ -274,7 +315,10 @@ impl State {
         }
         system.metadata.managed_fields = None;
         let (change, touched) = self.primaries.put_system(Arc::new(system));
-        let mut wake: Wake = touched.iter().map(|other| (system_owner(other), Urgency::Now)).collect();
+        let mut wake: Wake = touched
+            .iter()
+            .map(|other| (system_owner(other), Urgency::Now))
+            .collect();
         if change != Change::None {
             wake.push((system_owner(&key), Urgency::Now));
         }
@@ -286,7 +330,10 @@ impl State {
 
     fn remove_system(&mut self, key: &SystemKey) -> Wake {
         let touched = self.primaries.remove_system(key);
-        let mut wake: Wake = touched.iter().map(|other| (system_owner(other), Urgency::Now)).collect();
+        let mut wake: Wake = touched
+            .iter()
+            .map(|other| (system_owner(other), Urgency::Now))
+            .collect();
         wake.extend(self.wake_agency_of(&key.namespace, Urgency::Now));
         wake
     }
@@ -302,7 +349,10 @@ impl State {
             self.labelled.entry(agency.clone()).or_default().insert(name.clone());
         }
         let before = self.namespaces.insert(name.clone(), record.clone());
-        if let Some(agency) = before.and_then(|before| before.agency).filter(|agency| Some(agency) != record.agency.as_ref()) {
+        if let Some(agency) = before
+            .and_then(|before| before.agency)
+            .filter(|agency| Some(agency) != record.agency.as_ref())
+        {
             self.unlabel(&agency, &name);
         }
         wake.extend(self.wake_around(&name));
@@ -342,35 +392,55 @@ impl State {
     /// The agency of a namespace, those that list it, and its systems.
     fn wake_around(&self, namespace: &str) -> Wake {
         let mut wake = self.wake_agency_of(namespace, Urgency::Now);
-        wake.extend(self.primaries.agencies_listing(namespace).map(|name| (Owner::Agency { name: name.clone() }, Urgency::Now)));
+        wake.extend(
+            self.primaries
+                .agencies_listing(namespace)
+                .map(|name| (Owner::Agency { name: name.clone() }, Urgency::Now)),
+        );
         wake.extend(self.wake_systems(namespace));
         wake
     }
 
     fn wake_agency_of(&self, namespace: &str, urgency: Urgency) -> Wake {
         let agency = self.namespaces.get(namespace).and_then(|known| known.agency.clone());
-        agency.map(|name| (Owner::Agency { name }, urgency)).into_iter().collect()
+        agency
+            .map(|name| (Owner::Agency { name }, urgency))
+            .into_iter()
+            .collect()
     }
 
     fn wake_systems(&self, namespace: &str) -> Wake {
-        self.primaries.systems_in(namespace).map(|(key, _)| (system_owner(&key), Urgency::Now)).collect()
+        self.primaries
+            .systems_in(namespace)
+            .map(|(key, _)| (system_owner(&key), Urgency::Now))
+            .collect()
     }
 }
 
 /// The owner of a system's objects.
 pub(crate) fn system_owner(key: &SystemKey) -> Owner {
-    Owner::System { namespace: key.namespace.clone(), name: key.name.clone() }
+    Owner::System {
+        namespace: key.namespace.clone(),
+        name: key.name.clone(),
+    }
 }
 
 /// The namespaces that an agency's status says are set up, with their UIDs.
 fn bound_namespaces(agency: &Agency) -> BTreeSet<String> {
     let status = agency.status.as_ref();
-    status.into_iter().flat_map(|status| &status.namespaces).map(|namespace| namespace.name.clone()).collect()
+    status
+        .into_iter()
+        .flat_map(|status| &status.namespaces)
+        .map(|namespace| namespace.name.clone())
+        .collect()
 }
 
 fn namespace_record(object: &DynamicObject) -> NamespaceRecord {
     let namespace: Option<Namespace> = object.clone().try_parse().ok();
-    let blocked = namespace.and_then(|namespace| namespace.status).and_then(|status| status.conditions).unwrap_or_default();
+    let blocked = namespace
+        .and_then(|namespace| namespace.status)
+        .and_then(|status| status.conditions)
+        .unwrap_or_default();
     let messages: Vec<String> = blocked
         .into_iter()
         .filter(|condition| condition.status == "True")
@@ -378,7 +448,16 @@ fn namespace_record(object: &DynamicObject) -> NamespaceRecord {
         .collect();
     NamespaceRecord {
         uid: object.metadata.uid.clone().unwrap_or_default(),
-        agency: object.metadata.labels.as_ref().and_then(|labels| labels.get(AGENCY_LABEL)).cloned(),
-        terminating: object.metadata.deletion_timestamp.is_some().then(|| messages.join("; ")),
+        agency: object
+            .metadata
+            .labels
+            .as_ref()
+            .and_then(|labels| labels.get(AGENCY_LABEL))
+            .cloned(),
+        terminating: object
+            .metadata
+            .deletion_timestamp
+            .is_some()
+            .then(|| messages.join("; ")),
     }
 }

@@ -27,7 +27,9 @@ impl Pods {
         if let Some(listed) = &mut self.listed {
             listed.insert((system.clone(), name.clone()));
         }
-        let Some(record) = record(pod) else { return self.remove(&system, &name) };
+        let Some(record) = record(pod) else {
+            return self.remove(&system, &name);
+        };
         let pods = self.by_system.entry(system.clone()).or_default();
         if pods.get(&name) == Some(&record) {
             return None;
@@ -49,7 +51,9 @@ impl Pods {
 
     /// The list is complete: pods that it did not name are gone.
     pub(crate) fn end_list(&mut self) -> Vec<SystemKey> {
-        let Some(listed) = self.listed.take() else { return Vec::new() };
+        let Some(listed) = self.listed.take() else {
+            return Vec::new();
+        };
         let mut wake = Vec::new();
         self.by_system.retain(|system, pods| {
             let before = pods.len();
@@ -92,7 +96,10 @@ impl Pods {
 fn whose(pod: &Pod) -> Option<(SystemKey, Box<str>)> {
     let system = pod.metadata.labels.as_ref()?.get(SYSTEM_LABEL)?;
     let namespace = pod.metadata.namespace.as_ref()?;
-    Some((SystemKey::new(namespace.clone(), system.clone()), pod.metadata.name.clone()?.into_boxed_str()))
+    Some((
+        SystemKey::new(namespace.clone(), system.clone()),
+        pod.metadata.name.clone()?.into_boxed_str(),
+    ))
 }
 
 /// What is remembered of a pod; nothing once it has ended or is being deleted.
@@ -104,7 +111,11 @@ fn record(pod: &Pod) -> Option<PodRecord> {
     }
     let labels = pod.metadata.labels.as_ref();
     Some(PodRecord {
-        component: labels.and_then(|labels| labels.get(COMPONENT_LABEL)).cloned().unwrap_or_default().into_boxed_str(),
+        component: labels
+            .and_then(|labels| labels.get(COMPONENT_LABEL))
+            .cloned()
+            .unwrap_or_default()
+            .into_boxed_str(),
         ready: is_ready(pod),
         restarts: containers(pod).map(|container| container.restart_count).sum(),
         waiting: trouble(pod).map(Box::new),
@@ -128,12 +139,18 @@ pub(crate) fn facts_of_selected(pods: &[Pod]) -> PodFacts {
 
 fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    conditions
+        .into_iter()
+        .any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 fn containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
     pod.status.iter().flat_map(|status| {
-        status.init_container_statuses.iter().flatten().chain(status.container_statuses.iter().flatten())
+        status
+            .init_container_statuses
+            .iter()
+            .flatten()
+            .chain(status.container_statuses.iter().flatten())
     })
 }
 
@@ -142,14 +159,22 @@ fn trouble(pod: &Pod) -> Option<Trouble> {
     let waiting = containers(pod).find_map(|container| {
         let waiting = container.state.as_ref()?.waiting.as_ref()?;
         let reason = waiting.reason.as_deref().filter(|reason| !is_on_the_way(reason))?;
-        Some(Trouble { reason: reason.to_owned(), message: waiting.message.clone().unwrap_or_default() })
+        Some(Trouble {
+            reason: reason.to_owned(),
+            message: waiting.message.clone().unwrap_or_default(),
+        })
     });
     waiting.or_else(|| {
         let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
         let unscheduled = conditions.into_iter().find(|condition| {
-            condition.type_ == "PodScheduled" && condition.status == "False" && condition.reason.as_deref() == Some("Unschedulable")
+            condition.type_ == "PodScheduled"
+                && condition.status == "False"
+                && condition.reason.as_deref() == Some("Unschedulable")
         })?;
-        Some(Trouble { reason: "Unschedulable".to_owned(), message: unscheduled.message.clone().unwrap_or_default() })
+        Some(Trouble {
+            reason: "Unschedulable".to_owned(),
+            message: unscheduled.message.clone().unwrap_or_default(),
+        })
     })
 }
 

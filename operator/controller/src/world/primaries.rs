@@ -35,12 +35,19 @@ pub(crate) struct Primaries {
 
 impl Primaries {
     /// The systems in a namespace.
-    pub(crate) fn systems_in<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = (SystemKey, &'a Arc<AgencySystem>)> {
-        self.by_namespace.get(namespace).into_iter().flatten().filter_map(move |name| {
-            let key = SystemKey::new(namespace, name.as_str());
-            let system = self.systems.get(&key)?;
-            Some((key, system))
-        })
+    pub(crate) fn systems_in<'a>(
+        &'a self,
+        namespace: &'a str,
+    ) -> impl Iterator<Item = (SystemKey, &'a Arc<AgencySystem>)> {
+        self.by_namespace
+            .get(namespace)
+            .into_iter()
+            .flatten()
+            .filter_map(move |name| {
+                let key = SystemKey::new(namespace, name.as_str());
+                let system = self.systems.get(&key)?;
+                Some((key, system))
+            })
     }
 
     /// The agencies that list a namespace in their spec.
@@ -56,7 +63,15 @@ impl Primaries {
     /// Who holds a host: the oldest claim, then the smaller namespace and name.
     pub(crate) fn holder(&self, host: &str) -> Option<&SystemKey> {
         let claims = self.by_host.get(host)?.iter();
-        claims.min_by_key(|key| (self.systems.get(*key).and_then(|system| system.creation_timestamp()).map(|Time(at)| at), *key))
+        claims.min_by_key(|key| {
+            (
+                self.systems
+                    .get(*key)
+                    .and_then(|system| system.creation_timestamp())
+                    .map(|Time(at)| at),
+                *key,
+            )
+        })
     }
 
     pub(crate) fn put_agency(&mut self, agency: Arc<Agency>) -> Change {
@@ -90,15 +105,18 @@ impl Primaries {
     pub(crate) fn put_system(&mut self, system: Arc<AgencySystem>) -> (Change, BTreeSet<SystemKey>) {
         let key = key_of(&system);
         let before = self.systems.insert(key.clone(), Arc::clone(&system));
-        let intent = before.as_ref().is_none_or(|before| {
-            before.spec != system.spec || !same_life(&before.metadata, &system.metadata)
-        });
+        let intent = before
+            .as_ref()
+            .is_none_or(|before| before.spec != system.spec || !same_life(&before.metadata, &system.metadata));
         if !intent {
             let same = before.is_some_and(|before| before.status == system.status);
             return (if same { Change::None } else { Change::Status }, BTreeSet::new());
         }
         let mut touched = before.map(|before| self.unlink(&key, &before)).unwrap_or_default();
-        self.by_namespace.entry(key.namespace.clone()).or_default().insert(key.name.clone());
+        self.by_namespace
+            .entry(key.namespace.clone())
+            .or_default()
+            .insert(key.name.clone());
         for host in &system.spec.hosts {
             self.by_host.entry(host.host.clone()).or_default().insert(key.clone());
         }
@@ -112,7 +130,9 @@ impl Primaries {
     }
 
     pub(crate) fn remove_system(&mut self, key: &SystemKey) -> BTreeSet<SystemKey> {
-        let Some(system) = self.systems.remove(key) else { return BTreeSet::new() };
+        let Some(system) = self.systems.remove(key) else {
+            return BTreeSet::new();
+        };
         remove_from(&mut self.by_namespace, &key.namespace, &key.name);
         let mut touched = self.unlink(key, &system);
         touched.remove(key);
@@ -125,15 +145,29 @@ impl Primaries {
             remove_from(&mut self.by_host, &host.host, key);
         }
         for caller in &system.spec.callers {
-            remove_from(&mut self.callees, &SystemKey::new(caller.namespace.clone(), caller.name.clone()), key);
+            remove_from(
+                &mut self.callees,
+                &SystemKey::new(caller.namespace.clone(), caller.name.clone()),
+                key,
+            );
         }
         touched
     }
 
     /// The systems whose plan depends on this one: its callers, its callees, and those that claim the same hosts.
     fn touched_by(&self, key: &SystemKey, system: &AgencySystem) -> BTreeSet<SystemKey> {
-        let callers = system.spec.callers.iter().map(|caller| SystemKey::new(caller.namespace.clone(), caller.name.clone()));
-        let rivals = system.spec.hosts.iter().filter_map(|host| self.by_host.get(&host.host)).flatten().cloned();
+        let callers = system
+            .spec
+            .callers
+            .iter()
+            .map(|caller| SystemKey::new(caller.namespace.clone(), caller.name.clone()));
+        let rivals = system
+            .spec
+            .hosts
+            .iter()
+            .filter_map(|host| self.by_host.get(&host.host))
+            .flatten()
+            .cloned();
         callers.chain(rivals).chain(self.callees(key)).collect()
     }
 }

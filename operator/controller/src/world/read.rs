@@ -10,15 +10,24 @@ use std::collections::BTreeMap;
 /// The object's key.
 pub(super) fn key(kind: ObjectKind, object: &DynamicObject) -> ObjectKey {
     let metadata = &object.metadata;
-    ObjectKey::new(kind, metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
+    ObjectKey::new(
+        kind,
+        metadata.namespace.clone().unwrap_or_default(),
+        metadata.name.clone().unwrap_or_default(),
+    )
 }
 
 /// Whose object it is, by its labels.
 pub(super) fn owner(object: &DynamicObject) -> Option<Owner> {
     let labels = object.metadata.labels.as_ref()?;
     match (labels.get(SYSTEM_LABEL), &object.metadata.namespace) {
-        (Some(name), Some(namespace)) => Some(Owner::System { namespace: namespace.clone(), name: name.clone() }),
-        _ => Some(Owner::Agency { name: labels.get(AGENCY_LABEL)?.clone() }),
+        (Some(name), Some(namespace)) => Some(Owner::System {
+            namespace: namespace.clone(),
+            name: name.clone(),
+        }),
+        _ => Some(Owner::Agency {
+            name: labels.get(AGENCY_LABEL)?.clone(),
+        }),
     }
 }
 
@@ -26,15 +35,20 @@ pub(super) fn owner(object: &DynamicObject) -> Option<Owner> {
 pub(super) fn facts(kind: ObjectKind, object: &DynamicObject) -> Facts {
     match kind {
         ObjectKind::Deployment => {
-            let component = object.metadata.labels.as_ref().and_then(|labels| labels.get(COMPONENT_LABEL));
+            let component = object
+                .metadata
+                .labels
+                .as_ref()
+                .and_then(|labels| labels.get(COMPONENT_LABEL));
             Facts::Deployment(component.cloned().unwrap_or_default(), deployment(object))
         }
         ObjectKind::PersistentVolumeClaim => Facts::Volume(volume(object)),
         ObjectKind::HttpRoute => Facts::Route(http_route(&object.data)),
         ObjectKind::Ingress => Facts::Route(ingress(&object.data)),
-        ObjectKind::ResourceQuota => {
-            Facts::Quota { hard: texts(&object.data, "/spec/hard"), used: texts(&object.data, "/status/used") }
-        }
+        ObjectKind::ResourceQuota => Facts::Quota {
+            hard: texts(&object.data, "/spec/hard"),
+            used: texts(&object.data, "/status/used"),
+        },
         _ => Facts::None,
     }
 }
@@ -72,11 +86,21 @@ fn volume(object: &DynamicObject) -> VolumeFacts {
 }
 
 fn http_route(data: &Value) -> RouteFacts {
-    let parents = data.pointer("/status/parents").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let parents = data
+        .pointer("/status/parents")
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     let mut facts = RouteFacts::default();
     let accepted = parents.iter().flat_map(|parent| {
-        let conditions = parent.get("conditions").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-        conditions.iter().filter(|condition| text(condition, "/type") == "Accepted")
+        let conditions = parent
+            .get("conditions")
+            .and_then(Value::as_array)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        conditions
+            .iter()
+            .filter(|condition| text(condition, "/type") == "Accepted")
     });
     for condition in accepted {
         let yes = text(condition, "/status") == "True";
@@ -90,15 +114,24 @@ fn http_route(data: &Value) -> RouteFacts {
 
 fn ingress(data: &Value) -> RouteFacts {
     let addresses = data.pointer("/status/loadBalancer/ingress").and_then(Value::as_array);
-    RouteFacts { accepted: addresses.filter(|list| !list.is_empty()).map(|_| true), message: String::new() }
+    RouteFacts {
+        accepted: addresses.filter(|list| !list.is_empty()).map(|_| true),
+        message: String::new(),
+    }
 }
 
 fn conditions(data: &Value) -> impl Iterator<Item = &Value> {
-    data.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten()
+    data.pointer("/status/conditions")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
 }
 
 fn number(data: &Value, pointer: &str) -> i32 {
-    data.pointer(pointer).and_then(Value::as_i64).and_then(|number| i32::try_from(number).ok()).unwrap_or_default()
+    data.pointer(pointer)
+        .and_then(Value::as_i64)
+        .and_then(|number| i32::try_from(number).ok())
+        .unwrap_or_default()
 }
 
 fn text<'a>(data: &'a Value, pointer: &str) -> &'a str {
@@ -107,5 +140,6 @@ fn text<'a>(data: &'a Value, pointer: &str) -> &'a str {
 
 fn texts(data: &Value, pointer: &str) -> BTreeMap<String, String> {
     let map = data.pointer(pointer).and_then(Value::as_object).into_iter().flatten();
-    map.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
+    map.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
+        .collect()
 }
