@@ -151,7 +151,7 @@ fn one() -> i32 {
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     crates(kube_core = "::kube_core"),
-    validation = Rule::new("(self.kind == 'ServiceAccount') == has(self.namespace)")
+    validation = Rule::new("(self.kind == 'ServiceAccount') == has(self.__namespace__)")
         .message("a ServiceAccount needs its namespace; a User or a Group has none"),
     validation = Rule::new("!self.name.startsWith('system:')")
         .message("names that begin with 'system:' are the cluster's own users and groups; name a person, a group of people, or a ServiceAccount by its own name"),

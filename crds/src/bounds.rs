@@ -67,7 +67,7 @@ pub(crate) fn port_name(_: &mut SchemaGenerator) -> Schema {
     )
 }
 
-/// A DNS name of several labels: names of Secrets and StorageClasses.
+/// A DNS name of several labels: names of Secrets and storage classes.
 pub(crate) fn dns_name(_: &mut SchemaGenerator) -> Schema {
     string(
         253,
@@ -85,7 +85,7 @@ pub(crate) fn host(_: &mut SchemaGenerator) -> Schema {
     )
 }
 
-/// A key of a Secret or a ConfigMap.
+/// A key of a Secret or a `ConfigMap`.
 pub(crate) fn data_key(_: &mut SchemaGenerator) -> Schema {
     string(253, "^[-._a-zA-Z0-9]+$", "a key has letters, digits, '-', '_' and '.'")
 }
@@ -208,7 +208,7 @@ pub(crate) fn text(_: &mut SchemaGenerator) -> Schema {
 pub(crate) fn image(_: &mut SchemaGenerator) -> Schema {
     string(
         512,
-        "^[a-zA-Z0-9][-a-zA-Z0-9._:/@]*$",
+        "^[a-zA-Z0-9][-a-zA-Z0-9._]*(:[0-9]{1,5})?(/[a-zA-Z0-9][-a-zA-Z0-9._]*)*(:[a-zA-Z0-9_][-a-zA-Z0-9._]*)?(@sha256:[0-9a-f]{64})?$",
         "an image is given as registry/name:tag or registry/name@sha256:digest, without a scheme or spaces",
     )
 }

@@ -6,10 +6,14 @@
 
 // The schema derive copies each struct into a function, where its `pub` reaches nothing.
 #![allow(unreachable_pub)]
+// Each print column of a kind has a name, a type and a path.
+#![allow(clippy::duplicated_attributes)]
 
 mod agency;
 mod agency_system;
 mod bounds;
+#[cfg(feature = "check")]
+mod check;
 mod cost;
 mod manifests;
 mod rate_card;
@@ -19,8 +23,10 @@ mod workload;
 
 pub use agency::*;
 pub use agency_system::*;
+#[cfg(feature = "check")]
+pub use check::{Checker, CheckerError, Problem};
 pub use cost::*;
-pub use manifests::{Manifest, manifests};
+pub use manifests::{Manifest, file_only_manifests, manifests};
 pub use rate_card::*;
 pub use shared::*;
 pub use system_subscription::*;

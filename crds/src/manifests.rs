@@ -4,7 +4,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube_core::CustomResourceExt;
 use serde_json::{Map, Value};
 
-use crate::{Agency, AgencySystem, RateCard};
+use crate::{Agency, AgencySystem, RateCard, SystemSubscription};
 
 /// One kind's definition.
 #[derive(Clone, Debug)]
@@ -30,7 +30,7 @@ impl Manifest {
     }
 }
 
-/// Every kind, in the order in which an installation needs them.
+/// Every kind that is installed, in the order in which an installation needs them.
 ///
 /// # Errors
 /// When a definition is no JSON, which its types rule out.
@@ -39,6 +39,14 @@ pub fn manifests() -> Result<Vec<Manifest>, serde_json::Error> {
         .iter()
         .map(manifest)
         .collect()
+}
+
+/// The kinds that files may hold and that no cluster serves yet, because nothing there would act on them.
+///
+/// # Errors
+/// When a definition is no JSON, which its types rule out.
+pub fn file_only_manifests() -> Result<Vec<Manifest>, serde_json::Error> {
+    [SystemSubscription::crd()].iter().map(manifest).collect()
 }
 
 fn manifest(definition: &CustomResourceDefinition) -> Result<Manifest, serde_json::Error> {

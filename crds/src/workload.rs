@@ -278,12 +278,12 @@ pub struct EnvVariable {
     /// A key of a Secret of the same namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<KeyRef>,
-    /// A key of a ConfigMap of the same namespace.
+    /// A key of a `ConfigMap` of the same namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map_ref: Option<KeyRef>,
 }
 
-/// A key of a Secret or a ConfigMap of the same namespace.
+/// A key of a Secret or a `ConfigMap` of the same namespace.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(crates(kube_core = "::kube_core"))]
@@ -471,7 +471,7 @@ pub struct Volume {
     /// The keys of a Secret of the same namespace, as files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<LocalRef>,
-    /// The keys of a ConfigMap of the same namespace, as files.
+    /// The keys of a `ConfigMap` of the same namespace, as files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map_ref: Option<LocalRef>,
 }
