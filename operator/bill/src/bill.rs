@@ -1,5 +1,7 @@
 //! A bill: what an agency is told that it owes, from a ledger page.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use maru_ledger::Page;
 use maru_meter::{Completeness, Exact};
@@ -44,17 +46,17 @@ pub enum BillKind {
 #[serde(rename_all = "camelCase")]
 pub struct BillLine {
     /// `namespace/name`, `unassigned`, or none where it is for all systems.
-    pub system: Option<String>,
+    pub system: Option<Arc<str>>,
     /// Why.
     pub charge: Charge,
     /// Which meter.
-    pub meter: Option<String>,
+    pub meter: Option<Arc<str>>,
     /// Which cost item or percentage.
-    pub item: Option<String>,
+    pub item: Option<Arc<str>>,
     /// How much was used.
     pub quantity: Option<Exact>,
     /// In what unit.
-    pub unit: Option<String>,
+    pub unit: Option<Arc<str>>,
     /// Where there is a single one.
     pub unit_price: Option<Exact>,
     /// What it costs.

@@ -87,11 +87,15 @@ fn row(line: &BillLine, currency: &str) -> [String; 7] {
         Completeness::Missing => " (missing)",
     };
     [
-        line.system.clone().unwrap_or_else(|| "all systems".to_owned()),
+        line.system.as_deref().unwrap_or("all systems").to_owned(),
         line.charge.name().to_owned(),
-        line.meter.clone().or_else(|| line.item.clone()).unwrap_or_default(),
+        line.meter
+            .as_deref()
+            .or(line.item.as_deref())
+            .unwrap_or_default()
+            .to_owned(),
         line.quantity.as_ref().map(shown_quantity).unwrap_or_default() + mark,
-        line.unit.clone().unwrap_or_default(),
+        line.unit.as_deref().unwrap_or_default().to_owned(),
         line.unit_price
             .as_ref()
             .map(|price| grouped(&price.to_string()))

@@ -1,6 +1,7 @@
 //! The price book: what a rate card says, read and checked.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -52,7 +53,7 @@ pub(crate) struct Version {
 /// What the use of a meter costs.
 #[derive(Clone, Debug)]
 pub(crate) struct Item {
-    pub(crate) unit: String,
+    pub(crate) unit: Arc<str>,
     pub(crate) price: Price,
     /// Where prices are in another currency than the card's.
     pub(crate) currency: Option<Currency>,
@@ -63,7 +64,7 @@ pub(crate) struct Item {
 /// A part of other items' amounts.
 #[derive(Clone, Debug)]
 pub(crate) struct Percentage {
-    pub(crate) name: String,
+    pub(crate) name: Arc<str>,
     pub(crate) of: Vec<String>,
     pub(crate) rate: Exact,
 }

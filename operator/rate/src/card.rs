@@ -155,7 +155,7 @@ fn read_percentage(field: &str, item: &PriceItem) -> Result<Percentage, Refusal>
     of.sort();
     of.dedup();
     Ok(Percentage {
-        name: needed(&format!("{field}.name"), item.name.as_ref())?.clone(),
+        name: needed(&format!("{field}.name"), item.name.as_ref())?.as_str().into(),
         of,
         rate: amount(
             &format!("{field}.rate"),
@@ -197,7 +197,7 @@ fn read_item(field: &str, item: &PriceItem, own: Currency) -> Result<Item, Refus
         .map(|code| Currency::read(&at("currency"), code))
         .transpose()?;
     Ok(Item {
-        unit: needed(&at("unit"), item.unit.as_ref())?.clone(),
+        unit: needed(&at("unit"), item.unit.as_ref())?.as_str().into(),
         price,
         currency: currency.filter(|currency| *currency != own),
         increment: item

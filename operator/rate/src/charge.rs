@@ -1,5 +1,8 @@
 //! What a rating gives: lines, and a statement of them for each agency.
 
+use std::cmp::Ordering;
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use maru_meter::{Completeness, Exact, Interval};
 use serde::{Deserialize, Serialize};
@@ -71,17 +74,17 @@ impl Charge {
 #[serde(rename_all = "camelCase")]
 pub struct Line {
     /// `namespace/name`, `unassigned`, or none where it is for all of an agency's systems.
-    pub system: Option<String>,
+    pub system: Option<Arc<str>>,
     /// Why.
     pub charge: Charge,
     /// The meter, where it is for use.
-    pub meter: Option<String>,
+    pub meter: Option<Arc<str>>,
     /// The cost item or the percentage, where it is for one.
-    pub item: Option<String>,
+    pub item: Option<Arc<str>>,
     /// How much was used, where something was.
     pub quantity: Option<Exact>,
     /// In what unit.
-    pub unit: Option<String>,
+    pub unit: Option<Arc<str>>,
     /// The price of a unit in the item's currency, where there is a single one.
     pub unit_price: Option<Exact>,
     /// What it costs, in the bill's currency and the line's precision.
@@ -102,20 +105,17 @@ pub struct Line {
 
 impl Line {
     /// The order of lines on a bill: by system, what is for all systems last; then why, what for, and when.
-    pub(crate) fn place(&self) -> Place {
-        let name = self.meter.clone().or_else(|| self.item.clone());
-        (
-            self.system.is_none(),
-            self.system.clone(),
-            self.charge,
-            name,
-            self.interval.start,
-        )
+    pub(crate) fn order(&self, other: &Self) -> Ordering {
+        fn name(line: &Line) -> Option<&str> {
+            line.meter.as_deref().or(line.item.as_deref())
+        }
+        let systems = (self.system.is_none(), &self.system).cmp(&(other.system.is_none(), &other.system));
+        systems
+            .then_with(|| self.charge.cmp(&other.charge))
+            .then_with(|| name(self).cmp(&name(other)))
+            .then_with(|| self.interval.start.cmp(&other.interval.start))
     }
 }
-
-/// Where a line stands: its system, why, what for, and when.
-pub(crate) type Place = (bool, Option<String>, Charge, Option<String>, Timestamp);
 
 /// A tax on a part of a statement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

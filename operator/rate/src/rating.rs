@@ -1,6 +1,7 @@
 //! Rating a period: from collected usage to a statement for each agency.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use maru_meter::{Completeness, Exact};
@@ -14,7 +15,7 @@ use crate::split::largest_remainder;
 use crate::tax::statement;
 use crate::timeline::{Segment, Timeline};
 use crate::total::Total;
-use crate::usage::{BySystem, Usage};
+use crate::usage::{Cell, MeterUse, Usage};
 use crate::world::World;
 
 /// Why a period cannot be rated.
@@ -60,8 +61,8 @@ impl Usage<'_> {
                 timeline: &timeline,
                 agency,
             };
-            for (meter, systems) in collected.cells.get(agency).into_iter().flatten() {
-                rating.meter_lines(meter, systems, lines, &mut warnings)?;
+            for used in collected.cells.get(agency).into_iter().flatten() {
+                rating.meter_lines(used, lines, &mut warnings)?;
             }
             rating.percentage_lines(lines);
             take_platform(world, agency, lines, &mut platform);
@@ -98,7 +99,7 @@ fn take_platform(world: &World, agency: &str, lines: &mut Vec<Line>, platform: &
         if world.sharing(system).is_none() || world.owner_of(system) != agency {
             return true;
         }
-        *platform.entry(system.clone()).or_default() += &line.amount;
+        *platform.entry(system.to_string()).or_default() += &line.amount;
         false
     });
 }
@@ -112,19 +113,17 @@ struct AgencyRating<'a> {
 
 impl AgencyRating<'_> {
     /// The lines of one meter: priced over all systems of the agency, then split to them.
-    fn meter_lines(
-        &self,
-        meter: &str,
-        systems: &BySystem,
-        lines: &mut Vec<Line>,
-        warnings: &mut Vec<String>,
-    ) -> Result<(), RateError> {
-        let item = |version: usize| self.book.versions[version].items.get(meter);
+    fn meter_lines(&self, used: &MeterUse, lines: &mut Vec<Line>, warnings: &mut Vec<String>) -> Result<(), RateError> {
+        let meter = &used.meter;
+        let item = |version: usize| self.book.versions[version].items.get(&**meter);
         let segments = self.timeline.segments(self.book, item);
-        let sums: Vec<BTreeMap<&str, Total>> = segments.iter().map(|segment| in_segment(systems, segment)).collect();
-        let whole: Exact = sums.iter().flat_map(BTreeMap::values).map(Total::value).sum();
+        let sums: Vec<Vec<Sum>> = segments
+            .iter()
+            .map(|segment| in_segment(&used.systems, segment))
+            .collect();
+        let whole: Exact = sums.iter().flatten().map(|sum| &sum.quantity).sum();
         let mut position = Position::default();
-        for (segment, sums) in segments.iter().zip(&sums) {
+        for (segment, sums) in segments.iter().zip(sums) {
             if sums.is_empty() {
                 continue;
             }
@@ -133,29 +132,20 @@ impl AgencyRating<'_> {
                     "agency `{}`: meter `{meter}` has use and no price from {}: its amount is 0",
                     self.agency, segment.interval.start
                 ));
-                lines.extend(
-                    sums.iter()
-                        .map(|(system, sum)| unpriced(meter, system, sum, systems, segment)),
-                );
+                lines.extend(sums.into_iter().map(|sum| unpriced(meter, sum, segment)));
                 continue;
             };
-            let quantities: Vec<Exact> = sums.values().map(Total::value).collect();
-            let quantity: Exact = quantities.iter().sum();
-            let amount = position.charge(&item.price, version, &quantity, &whole);
-            let amount = self
-                .book
-                .line_amount(&(&amount * &self.exchange(item, segment.interval.start)?));
+            let quantities: Vec<Exact> = sums.iter().map(|sum| sum.quantity.clone()).collect();
+            let amount = position.charge(&item.price, version, &quantities.iter().sum(), &whole);
+            let exchange = self.exchange(item, segment.interval.start)?;
+            let amount = self.book.line_amount(&(&amount * &exchange));
             let parts = largest_remainder(&amount, self.book.line_places(), &quantities);
-            for (((system, sum), quantity), part) in sums.iter().zip(quantities).zip(parts) {
-                lines.push(Line {
-                    quantity: Some(quantity),
-                    unit: Some(item.unit.clone()),
-                    unit_price: unit_price(&item.price),
-                    amount: part,
-                    completeness: sum.completeness,
-                    ..usage_line(meter, system, segment)
-                });
-            }
+            lines.extend(sums.into_iter().zip(parts).map(|(sum, part)| Line {
+                unit: Some(item.unit.clone()),
+                unit_price: unit_price(&item.price),
+                amount: part,
+                ..usage_line(meter, sum, segment)
+            }));
         }
         Ok(())
     }
@@ -177,12 +167,16 @@ impl AgencyRating<'_> {
         for segment in self.timeline.segments(self.book, |_| None) {
             let Some(version) = segment.version else { continue };
             for percentage in &self.book.versions[version].percentages {
-                let mut bases: BTreeMap<&Option<String>, (Exact, Completeness)> = BTreeMap::new();
+                let mut bases: BTreeMap<&Option<Arc<str>>, (Exact, Completeness)> = BTreeMap::new();
                 for line in lines
                     .iter()
                     .filter(|line| line.charge == Charge::Usage && line.interval.overlap(segment.interval).is_some())
                 {
-                    if line.meter.as_ref().is_some_and(|meter| percentage.of.contains(meter)) {
+                    if line
+                        .meter
+                        .as_ref()
+                        .is_some_and(|meter| percentage.of.iter().any(|of| **of == **meter))
+                    {
                         let (base, completeness) = bases.entry(&line.system).or_default();
                         *base += &line.amount;
                         *completeness = (*completeness).max(line.completeness);
@@ -196,12 +190,10 @@ impl AgencyRating<'_> {
                 for ((system, (_, completeness)), part) in bases.into_iter().zip(parts) {
                     more.push(Line {
                         system: system.clone(),
-                        charge: Charge::Percentage,
-                        meter: None,
                         item: Some(percentage.name.clone()),
                         amount: part,
                         completeness,
-                        ..usage_line("", "", &segment)
+                        ..blank(Charge::Percentage, &segment)
                     });
                 }
             }
@@ -231,32 +223,55 @@ impl AgencyRating<'_> {
             version: Some(version),
         };
         lines.push(Line {
-            system: None,
-            charge: Charge::Minimum,
-            meter: None,
             amount: missing,
             taxed_at: last.start,
-            ..usage_line("", "", &period)
+            ..blank(Charge::Minimum, &period)
         });
     }
 }
 
-/// What each system used in a segment; systems without a record in it are left out.
-fn in_segment<'c>(systems: &'c BySystem, segment: &Segment) -> BTreeMap<&'c str, Total> {
-    let mut sums: BTreeMap<&str, Total> = BTreeMap::new();
-    for (system, cell) in systems {
-        for (_, total) in cell.slots.range(segment.slots.clone()) {
-            sums.entry(system).or_default().merge(total);
-        }
-    }
-    sums
+/// What a system used in a segment.
+struct Sum {
+    system: Arc<str>,
+    quantity: Exact,
+    /// The unit that records name.
+    unit: Option<Arc<str>>,
+    completeness: Completeness,
 }
 
-fn usage_line(meter: &str, system: &str, segment: &Segment) -> Line {
+/// What each system used in a segment; systems without a record in it are left out.
+fn in_segment(systems: &[(Arc<str>, Cell)], segment: &Segment) -> Vec<Sum> {
+    let sum = |(system, cell): &(Arc<str>, Cell)| {
+        let mut inside = cell
+            .slots
+            .iter()
+            .filter(|(slot, _)| segment.slots.contains(slot))
+            .map(|(_, total)| total);
+        let first = inside.next()?;
+        let rest: Vec<&Total> = inside.collect();
+        let total = if rest.is_empty() {
+            None
+        } else {
+            Some(rest.into_iter().fold(first.clone(), Total::merged))
+        };
+        let total = total.as_ref().unwrap_or(first);
+        let (quantity, completeness) = (total.value(), total.completeness);
+        Some(Sum {
+            system: system.clone(),
+            quantity,
+            unit: cell.unit.clone(),
+            completeness,
+        })
+    };
+    systems.iter().filter_map(sum).collect()
+}
+
+/// A line that says nothing but why it is charged and for what time.
+fn blank(charge: Charge, segment: &Segment) -> Line {
     Line {
-        system: Some(system.to_owned()),
-        charge: Charge::Usage,
-        meter: Some(meter.to_owned()),
+        system: None,
+        charge,
+        meter: None,
         item: None,
         quantity: None,
         unit: None,
@@ -271,14 +286,22 @@ fn usage_line(meter: &str, system: &str, segment: &Segment) -> Line {
     }
 }
 
-/// Use that nothing prices is on the bill all the same, with the reason.
-fn unpriced(meter: &str, system: &str, sum: &Total, systems: &BySystem, segment: &Segment) -> Line {
+fn usage_line(meter: &Arc<str>, sum: Sum, segment: &Segment) -> Line {
     Line {
-        quantity: Some(sum.value()),
-        unit: systems.get(system).and_then(|cell| cell.unit.clone()),
+        system: Some(sum.system),
+        meter: Some(meter.clone()),
+        quantity: Some(sum.quantity),
         completeness: sum.completeness,
+        ..blank(Charge::Usage, segment)
+    }
+}
+
+/// Use that nothing prices is on the bill all the same, with the reason.
+fn unpriced(meter: &Arc<str>, sum: Sum, segment: &Segment) -> Line {
+    Line {
+        unit: sum.unit.clone(),
         reason: Some(format!("no item of the rate card prices `{meter}`")),
-        ..usage_line(meter, system, segment)
+        ..usage_line(meter, sum, segment)
     }
 }
 

@@ -65,7 +65,7 @@ impl SystemCosts<'_> {
         for item in cost.in_month(self.period.month, system.retirement.as_ref(), self.book.mode) {
             let amount = self.book.line_amount(&(&item.amount * &self.exchange(cost.currency)?));
             let line = Line {
-                item: Some(item.name),
+                item: Some(item.name.into()),
                 ..self.line(name, item.charge, amount)
             };
             lines.entry(owner.to_owned()).or_default().push(line);
@@ -175,7 +175,7 @@ impl SystemCosts<'_> {
             let amount = self.book.line_amount(&(&(quantity * &rate.unit_price) * &exchange));
             charged += &amount;
             lines.entry(participant.agency.clone()).or_default().push(Line {
-                meter: sharing.driver.clone(),
+                meter: sharing.driver.as_deref().map(Into::into),
                 quantity: Some(quantity.clone()),
                 unit_price: Some(rate.unit_price.clone()),
                 ..self.line(name, Charge::StandardRate, amount)
@@ -187,7 +187,7 @@ impl SystemCosts<'_> {
     /// A line for the whole period. Taxes and exchange rates of such lines are those in force when the period ends.
     fn line(&self, system: &str, charge: Charge, amount: Exact) -> Line {
         Line {
-            system: Some(system.to_owned()),
+            system: Some(system.into()),
             charge,
             meter: None,
             item: None,

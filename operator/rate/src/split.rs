@@ -1,6 +1,7 @@
 //! Splitting an amount so that the parts sum to it.
 
-use dashu_int::IBig;
+use dashu_int::ops::{DivRemEuclid, Gcd};
+use dashu_int::{IBig, UBig};
 use maru_meter::{Exact, Rounding};
 
 /// Splits `amount`, a whole number of units of `10^-places`, among weights by largest remainder: floors first, then one unit each to the
@@ -21,23 +22,29 @@ pub fn largest_remainder(amount: &Exact, places: u32, weights: &[Exact]) -> Vec<
 }
 
 fn split_units(units: &IBig, weights: &[Exact]) -> Vec<IBig> {
-    let total: Exact = weights.iter().sum();
+    let weights = whole_weights(weights);
+    let total: IBig = weights.iter().fold(IBig::ZERO, |sum, weight| sum + weight);
+    let mut parts = vec![IBig::ZERO; weights.len()];
+    if total == IBig::ZERO {
+        parts[0].clone_from(units);
+        return parts;
+    }
+    // A credit mirrors the charge that it takes back.
     let negative = *units < IBig::ZERO;
     let size = if negative { -units } else { units.clone() };
-    let mut parts = vec![IBig::ZERO; weights.len()];
+    let turned = total < IBig::ZERO;
+    let divisor = if turned { -total } else { total };
+    let mut left = size.clone();
     let mut remainders = Vec::with_capacity(weights.len());
     for (index, weight) in weights.iter().enumerate() {
-        let Some(share) = (weight * &Exact::from(size.clone())).checked_div(&total) else {
-            parts[0].clone_from(units); // all weights are zero
-            return parts;
-        };
-        parts[index] = share.floor();
-        remainders.push((share - Exact::from(parts[index].clone()), index));
+        let share = if turned { -(&size * weight) } else { &size * weight };
+        let (floor, remainder) = share.div_rem_euclid(&divisor);
+        left -= &floor;
+        parts[index] = floor;
+        remainders.push((remainder, index));
     }
-    let given = parts.iter().fold(IBig::ZERO, |sum, part| sum + part);
-    let left = usize::try_from(&size - given).unwrap_or_default();
     remainders.sort_by(|(a, i), (b, j)| b.cmp(a).then(i.cmp(j)));
-    for (_, index) in remainders.into_iter().take(left) {
+    for (_, index) in remainders.into_iter().take(usize::try_from(left).unwrap_or_default()) {
         parts[index] += IBig::ONE;
     }
     if negative {
@@ -45,6 +52,21 @@ fn split_units(units: &IBig, weights: &[Exact]) -> Vec<IBig> {
     } else {
         parts
     }
+}
+
+/// The same weights as whole numbers.
+fn whole_weights(weights: &[Exact]) -> Vec<IBig> {
+    let mut common = UBig::ONE;
+    for weight in weights {
+        let denominator = weight.denominator();
+        if !(&common % denominator).is_zero() {
+            common = &common / (&common).gcd(denominator) * denominator;
+        }
+    }
+    weights
+        .iter()
+        .map(|weight| weight.numerator() * IBig::from(&common / weight.denominator()))
+        .collect()
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::split::largest_remainder;
 
 /// Sorts the lines, works the taxes out, spreads them over the lines and adds everything up.
 pub(crate) fn statement(book: &PriceBook, agency: String, mut lines: Vec<Line>) -> Statement {
-    lines.sort_by_cached_key(Line::place);
+    lines.sort_by(Line::order);
     let groups = tax_groups(book, &lines);
     let parts: Vec<(Vec<usize>, TaxPart)> = groups
         .into_iter()

@@ -33,16 +33,21 @@ impl Total {
         self.completeness = self.completeness.max(completeness);
     }
 
-    /// Adds another sum.
-    pub(crate) fn merge(&mut self, other: &Self) {
+    /// The sum of both.
+    #[must_use]
+    pub(crate) fn merged(mut self, other: &Self) -> Self {
         self.add(&other.whole, other.completeness);
         for (denominator, part) in &other.parts {
             *self.parts.entry(*denominator).or_default() += part;
         }
+        self
     }
 
     /// The sum.
     pub(crate) fn value(&self) -> Exact {
+        if self.parts.is_empty() {
+            return self.whole.clone();
+        }
         let parts: Vec<Exact> = self
             .parts
             .iter()

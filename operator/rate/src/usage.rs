@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::num::NonZeroU64;
+use std::sync::Arc;
 
 use maru_meter::record::RecordError;
 use maru_meter::{Exact, Interval, UsageRecord};
@@ -54,8 +55,8 @@ pub struct Usage<'a> {
 /// What is known when all usage is there.
 #[derive(Debug)]
 pub(crate) struct Collected {
-    /// Agency, then meter, then system.
-    pub(crate) cells: BTreeMap<String, BTreeMap<String, BySystem>>,
+    /// By agency, in the order of the meters' names.
+    pub(crate) cells: BTreeMap<String, Vec<MeterUse>>,
     /// System, then agency.
     pub(crate) driver_use: BTreeMap<String, BTreeMap<String, DriverUse>>,
 }
@@ -77,14 +78,28 @@ type Key = (u32, u32, u32);
 /// The usage of one meter by one agency on one system.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cell {
-    /// The sum in each slot that has any.
-    pub(crate) slots: BTreeMap<usize, Total>,
+    /// The sum in each slot that has any, in the order of time. Mostly there is one.
+    pub(crate) slots: Vec<(usize, Total)>,
     /// The unit that records name; the smallest in byte order where several do.
-    pub(crate) unit: Option<String>,
+    pub(crate) unit: Option<Arc<str>>,
 }
 
-/// All cells of one agency and meter, by system.
-pub(crate) type BySystem = BTreeMap<String, Cell>;
+impl Cell {
+    fn slot(&mut self, slot: usize) -> &mut Total {
+        let place = self.slots.partition_point(|(known, _)| *known < slot);
+        if self.slots.get(place).is_none_or(|(known, _)| *known != slot) {
+            self.slots.insert(place, (slot, Total::default()));
+        }
+        &mut self.slots[place].1
+    }
+}
+
+/// The use of a meter by an agency, by system in the order of their names.
+#[derive(Debug)]
+pub(crate) struct MeterUse {
+    pub(crate) meter: Arc<str>,
+    pub(crate) systems: Vec<(Arc<str>, Cell)>,
+}
 
 impl<'a> Usage<'a> {
     /// No usage yet.
@@ -153,21 +168,21 @@ impl<'a> Usage<'a> {
         part: Option<(u64, NonZeroU64)>,
     ) -> Result<(), UsageError> {
         let item = self.item_at(slot, &record.meter);
-        if let Some(item) = item.filter(|item| !record.unit.is_empty() && record.unit != item.unit) {
+        if let Some(item) = item.filter(|item| !record.unit.is_empty() && *record.unit != *item.unit) {
             let (id, meter, unit) = (record.id.clone(), record.meter.clone(), record.unit.clone());
             return Err(UsageError::Unit {
                 id,
                 meter,
                 unit,
-                allowed: item.unit.clone(),
+                allowed: item.unit.to_string(),
             });
         }
         let quantity = rounded_up(&record.quantity, item.and_then(|item| item.increment.as_ref()));
         let cell = self.cells.entry(key).or_default();
-        if !record.unit.is_empty() && cell.unit.as_ref().is_none_or(|unit| *unit > record.unit) {
-            cell.unit = Some(record.unit.clone());
+        if !record.unit.is_empty() && cell.unit.as_ref().is_none_or(|unit| **unit > *record.unit) {
+            cell.unit = Some(record.unit.as_str().into());
         }
-        let sum = cell.slots.entry(slot).or_default();
+        let sum = cell.slot(slot);
         match part {
             None => sum.add(&quantity, record.completeness),
             Some((part, total)) => sum.add_part(&quantity, part, total, record.completeness),
@@ -212,17 +227,29 @@ impl<'a> Usage<'a> {
             cells: BTreeMap::new(),
             driver_use: BTreeMap::new(),
         };
-        let text = |number: u32| self.names.text(number).to_owned();
-        for ((agency, system, meter), cell) in self.cells {
-            let meters = collected.cells.entry(text(agency)).or_default();
-            meters.entry(text(meter)).or_default().insert(text(system), cell);
+        let names = self.names;
+        let ranks = names.ranks();
+        let rank = |number: u32| ranks.get(number as usize).copied().unwrap_or_default();
+        let mut cells: Vec<(Key, Cell)> = self.cells.into_iter().collect();
+        cells.sort_unstable_by_key(|((agency, system, meter), _)| (rank(*agency), rank(*meter), rank(*system)));
+        let mut last = None;
+        for ((agency, system, meter), cell) in cells {
+            if last != Some((agency, meter)) {
+                let meters = collected.cells.entry(names.text(agency).to_owned()).or_default();
+                meters.push(MeterUse {
+                    meter: names.shared(meter),
+                    systems: Vec::new(),
+                });
+                last = Some((agency, meter));
+            }
+            let meters = collected.cells.get_mut(names.text(agency));
+            if let Some(used) = meters.and_then(|meters| meters.last_mut()) {
+                used.systems.push((names.shared(system), cell));
+            }
         }
         for ((agency, system, _), used) in self.driver_use {
-            collected
-                .driver_use
-                .entry(text(system))
-                .or_default()
-                .insert(text(agency), used);
+            let agencies = collected.driver_use.entry(names.text(system).to_owned()).or_default();
+            agencies.insert(names.text(agency).to_owned(), used);
         }
         collected
     }
@@ -277,8 +304,8 @@ fn rounded_up(quantity: &Exact, increment: Option<&Exact>) -> Exact {
 /// Names as numbers, so that a million records do not hold a million copies of them.
 #[derive(Debug, Default)]
 struct Names {
-    numbers: HashMap<String, u32>,
-    texts: Vec<String>,
+    numbers: HashMap<Arc<str>, u32>,
+    texts: Vec<Arc<str>>,
     systems: HashMap<(u32, u32), u32>,
 }
 
@@ -288,8 +315,9 @@ impl Names {
             return *number;
         }
         let number = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
-        self.numbers.insert(text.to_owned(), number);
-        self.texts.push(text.to_owned());
+        let text: Arc<str> = text.into();
+        self.numbers.insert(text.clone(), number);
+        self.texts.push(text);
         number
     }
 
@@ -304,7 +332,22 @@ impl Names {
         number
     }
 
+    /// The place of each name in byte order, by its number.
+    fn ranks(&self) -> Vec<u32> {
+        let mut order: Vec<u32> = (0..).take(self.texts.len()).collect();
+        order.sort_unstable_by_key(|number| &self.texts[*number as usize]);
+        let mut ranks = vec![0; order.len()];
+        for (rank, number) in (0..).zip(order) {
+            ranks[number as usize] = rank;
+        }
+        ranks
+    }
+
     fn text(&self, number: u32) -> &str {
-        self.texts.get(number as usize).map_or("", String::as_str)
+        self.texts.get(number as usize).map_or("", |text| text)
+    }
+
+    fn shared(&self, number: u32) -> Arc<str> {
+        self.texts.get(number as usize).cloned().unwrap_or_default()
     }
 }

@@ -146,15 +146,11 @@ fn lines_of(rated: &Rated) -> Lines {
     let mut lines = Lines::new();
     for statement in rated.statements() {
         for line in &statement.lines {
-            let name = line
-                .meter
-                .clone()
-                .or_else(|| line.item.clone())
-                .unwrap_or_else(|| "-".to_owned());
+            let name = line.meter.as_deref().or(line.item.as_deref()).unwrap_or("-").to_owned();
             let start = line.interval.start.duration_since(at(0)).as_secs();
             let key = (
                 statement.agency.clone(),
-                line.system.clone().unwrap(),
+                line.system.as_deref().unwrap().to_owned(),
                 line.charge.name().to_owned(),
                 name,
                 start,
