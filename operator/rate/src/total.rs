@@ -18,7 +18,11 @@ pub(crate) struct Total {
 impl Total {
     /// Adds a whole quantity.
     pub(crate) fn add(&mut self, quantity: &Exact, completeness: Completeness) {
-        self.whole += quantity;
+        if self.whole.is_zero() {
+            self.whole.clone_from(quantity);
+        } else {
+            self.whole += quantity;
+        }
         self.completeness = self.completeness.max(completeness);
     }
 

@@ -1,9 +1,10 @@
 //! Collecting usage for a period: by agency, system and meter, cut where prices change.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 use maru_meter::record::RecordError;
 use maru_meter::{Exact, Interval, UsageRecord};
 
