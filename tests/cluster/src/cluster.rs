@@ -56,7 +56,7 @@ impl Cluster {
     /// # Errors
     /// When a program cannot be built or a part does not come up; the text holds the end of its log.
     pub async fn start(options: ClusterOptions) -> Result<Self, ClusterError> {
-        Self::start_reporting(options, Reporter::people()).await
+        Self::start_reporting(options, Reporter::tests()).await
     }
 
     /// The same, with progress handed to `reporter`.
@@ -84,10 +84,13 @@ impl Cluster {
     pub async fn from_env_or(options: ClusterOptions) -> Result<Self, ClusterError> {
         let given = ["KUBECONFIG_FOR_TESTS", "KUBECONFIG"]
             .into_iter()
-            .filter_map(std::env::var_os)
-            .find(|path| !path.is_empty());
+            .find_map(|name| Some((name, std::env::var_os(name).filter(|path| !path.is_empty())?)));
         match given {
-            Some(path) => Self::existing(Path::new(&path)).await,
+            Some((name, path)) => {
+                let path = Path::new(&path);
+                Reporter::tests().note(format!("using the cluster of {name}={}", path.display()));
+                Self::existing(path).await
+            }
             None => Self::start(options).await,
         }
     }
@@ -162,8 +165,8 @@ impl Cluster {
         self.dir().map(|dir| dir.join("logs/audit.log"))
     }
 
-    /// Hands the program `binary`, linked statically, to the real node as image `name`, for example
-    /// `maru.dev/operator:1`. Pods use it with `imagePullPolicy: IfNotPresent` or `Never`.
+    /// Hands the program `binary`, with the libraries it needs, to the real node as image `name`, for example
+    /// `maru.dev/operator:1`. Containers of it run as user 65532. Pods use it with `imagePullPolicy: IfNotPresent` or `Never`.
     ///
     /// # Errors
     /// When this is not a cluster of this harness or it has no real node, or containerd refuses the image.
@@ -240,7 +243,7 @@ fn follow(events: Option<ChildStdout>, reporter: &Reporter) -> Result<(), Cluste
         reporter.report(&event);
         match event {
             Event::Ready { .. } => return Ok(()),
-            Event::Failed { text } => return Err(ClusterError::Start(text)),
+            Event::Failed { text } => return Err(ClusterError::Reported(text)),
             Event::Began { .. } | Event::Ended { .. } | Event::Note { .. } => {}
         }
     }

@@ -48,6 +48,15 @@ pub(crate) fn last_lines(text: &str, count: usize) -> String {
     lines[lines.len().saturating_sub(count)..].join("\n")
 }
 
+/// The first line of a text and its last, in one.
+pub(crate) fn one_line(text: &str) -> String {
+    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+    match (lines.next(), lines.next_back()) {
+        (Some(first), Some(last)) => format!("{first} … {last}"),
+        (first, _) => first.unwrap_or_default().to_owned(),
+    }
+}
+
 fn words(command: &Command) -> String {
     let command = command.as_std();
     std::iter::once(command.get_program())

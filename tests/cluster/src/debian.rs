@@ -25,7 +25,7 @@ pub(crate) async fn ensure(commands: &[(&str, &str)], reporter: &Reporter) -> Re
     if places::is_root() && command::installed("apt-get") {
         let names = packages.join(" ");
         let step = format!("installing {names} from Debian");
-        reporter.step(&step, install(&packages)).await?;
+        reporter.long_step(&step, install(&packages)).await?;
         packages = missing(commands);
     }
     if packages.is_empty() {

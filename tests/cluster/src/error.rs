@@ -34,6 +34,9 @@ pub enum ClusterError {
     /// The cluster did not come up; the text holds the last lines of the log that matters.
     #[error("the cluster did not start: {0}")]
     Start(String),
+    /// The process that holds the cluster said this before it ended.
+    #[error("{0}")]
+    Reported(String),
     /// The node that runs real containers did not come up; a cluster without it still may.
     #[error("{0}")]
     RealNode(String),

@@ -1,4 +1,4 @@
-//! Container images without a registry: a static program becomes the only file of a one-layer OCI archive.
+//! Container images without a registry: a program, with the libraries it needs, becomes a one-layer OCI archive.
 
 use std::{
     fs,
@@ -27,15 +27,18 @@ const USER: &str = "65532:65532";
 /// Where the program is in the image.
 const PROGRAM: &str = "app";
 
-/// Hands the program `binary`, linked statically, to a running cluster's containerd as image `name`.
+/// Hands the program `binary` to a running cluster's containerd as image `name`.
 ///
+/// A static program is the image's only file; with another come the shared libraries that it needs.
 /// `name` is a full reference such as `maru.dev/hello:1`. Pods use it with `imagePullPolicy: IfNotPresent` or `Never`.
 pub(crate) async fn load(state: &State, name: &str, binary: &Path) -> Result<(), ClusterError> {
     if state.real_node.is_none() {
         return Err(ClusterError::Without("node that runs real containers"));
     }
     let program = fs::read(binary).doing(|| format!("reading {}", binary.display()))?;
-    let archive = archive(name, &program)?;
+    let mut files = vec![(PROGRAM.to_owned(), program)];
+    files.extend(libraries(binary).await?);
+    let archive = archive(name, &files)?;
     let file = std::env::temp_dir().join(format!(
         "maru-image-{}-{}.tar",
         std::process::id(),
@@ -45,6 +48,23 @@ pub(crate) async fn load(state: &State, name: &str, binary: &Path) -> Result<(),
     let outcome = import(state, &file).await;
     let _ = fs::remove_file(&file);
     outcome
+}
+
+/// The dynamic linker and the libraries of a program, at the paths where the program looks for them.
+async fn libraries(binary: &Path) -> Result<Vec<(String, Vec<u8>)>, ClusterError> {
+    let listed = command::finish(Command::new("ldd").arg(binary)).await;
+    // For a static program `ldd` says so, and fails.
+    let listed = listed.unwrap_or_default();
+    let paths = listed.lines().filter_map(|line| {
+        let path = line.split_once("=> ").map_or(line, |(_, path)| path);
+        path.split_whitespace().next().filter(|path| path.starts_with('/'))
+    });
+    paths
+        .map(|path| {
+            let library = fs::read(path).doing(|| format!("reading {path}"))?;
+            Ok((path.trim_start_matches('/').to_owned(), library))
+        })
+        .collect()
 }
 
 async fn import(state: &State, archive: &Path) -> Result<(), ClusterError> {
@@ -62,9 +82,13 @@ pub(crate) fn socket(state: &State) -> PathBuf {
     PathBuf::from(format!("/proc/{}/root{CONTAINERD_SOCKET}", state.inner))
 }
 
-/// An OCI archive (<https://github.com/opencontainers/image-spec>, image layout in a tar file) of one program.
-fn archive(name: &str, program: &[u8]) -> Result<Vec<u8>, ClusterError> {
-    let layer = tar_of(&[(PROGRAM, program, 0o755)])?;
+/// An OCI archive (<https://github.com/opencontainers/image-spec>, image layout in a tar file) of a few files.
+fn archive(name: &str, files: &[(String, Vec<u8>)]) -> Result<Vec<u8>, ClusterError> {
+    let files: Vec<_> = files
+        .iter()
+        .map(|(path, content)| (path.as_str(), content.as_slice(), 0o755))
+        .collect();
+    let layer = tar_of(&files)?;
     let config = serde_json::to_vec(&json!({
         "architecture": architecture(),
         "os": "linux",
@@ -139,16 +163,20 @@ fn architecture() -> &'static str {
 mod tests {
     use super::*;
 
+    fn program(content: &[u8]) -> Vec<(String, Vec<u8>)> {
+        vec![(PROGRAM.to_owned(), content.to_owned())]
+    }
+
     #[test]
     fn the_same_program_is_always_the_same_image() {
-        let once = archive("maru.dev/hello:1", b"program").unwrap();
-        assert_eq!(once, archive("maru.dev/hello:1", b"program").unwrap());
-        assert_ne!(once, archive("maru.dev/hello:1", b"another").unwrap());
+        let once = archive("maru.dev/hello:1", &program(b"program")).unwrap();
+        assert_eq!(once, archive("maru.dev/hello:1", &program(b"program")).unwrap());
+        assert_ne!(once, archive("maru.dev/hello:1", &program(b"another")).unwrap());
     }
 
     #[test]
     fn every_blob_is_named_by_its_digest() {
-        let bytes = archive("maru.dev/hello:1", b"program").unwrap();
+        let bytes = archive("maru.dev/hello:1", &program(b"program")).unwrap();
         let mut blobs = 0;
         for entry in tar::Archive::new(bytes.as_slice()).entries().unwrap() {
             let mut entry = entry.unwrap();

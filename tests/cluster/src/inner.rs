@@ -14,12 +14,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Signal, WaitOptions};
+use rustix::process::{Signal, WaitOptions, WaitStatus};
 
 use crate::{
     command,
     error::{ClusterError, Doing},
-    service::{Household, Service, failure_file, household_file, log_file},
+    service::{Failure, Household, Service, household_file, log_file},
 };
 
 /// A service that ends this often soon after its start will not get better.
@@ -46,11 +46,17 @@ pub(crate) fn run(dir: &Path) -> Result<(), ClusterError> {
     reap(&waiters)
 }
 
-/// Hides the machine's own `/run` and pod logs behind empty ones: programs put sockets and files there by fixed names.
+/// Hides the machine's own folders behind the cluster's where programs put things by fixed names, so that clusters
+/// do not meet there. On the machine itself the last four are created when they are missing, and stay empty.
 fn prepare_mounts(dir: &Path) -> Result<(), ClusterError> {
     mount(&["--make-rshared", "/"])?;
     mount(&["-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run"])?;
-    for (source, target) in [("pod-logs", "/var/log/pods"), ("container-logs", "/var/log/containers")] {
+    for (source, target) in [
+        ("pod-logs", "/var/log/pods"),
+        ("container-logs", "/var/log/containers"),
+        ("cni/results", "/var/lib/cni"),
+        ("kubelet", "/var/lib/kubelet"),
+    ] {
         let source = dir.join(source);
         for folder in [source.as_path(), Path::new(target)] {
             fs::create_dir_all(folder).doing(|| format!("creating {}", folder.display()))?;
@@ -103,7 +109,7 @@ fn reap(waiters: &Waiters) -> Result<(), ClusterError> {
             Ok(Some((pid, status))) => {
                 let mut waiters = waiters.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Some(waiter) = waiters.remove(&pid.as_raw_nonzero().get()) {
-                    let _ = waiter.send(format!("{status:?}"));
+                    let _ = waiter.send(in_words(status));
                 }
             }
             Ok(None) | Err(rustix::io::Errno::INTR) => {}
@@ -111,6 +117,14 @@ fn reap(waiters: &Waiters) -> Result<(), ClusterError> {
             Err(rustix::io::Errno::CHILD) => thread::sleep(RETRY),
             Err(error) => return Err(std::io::Error::from(error)).doing(|| "waiting".to_owned()),
         }
+    }
+}
+
+fn in_words(status: WaitStatus) -> String {
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, Some(signal)) => format!("signal {signal}"),
+        (None, None) => "unknown".to_owned(),
     }
 }
 
@@ -134,8 +148,11 @@ fn keep_running(service: &Service, dir: &Path, waiters: &Waiters) {
         if early_ends >= MAX_EARLY_ENDS {
             let log = fs::read(log_file(dir, &service.name)).unwrap_or_default();
             let log = command::last_lines(&String::from_utf8_lossy(&log), 15);
-            let text = format!("{} keeps ending ({end}):\n{log}", service.name);
-            let _ = fs::write(failure_file(dir), text);
+            let failure = Failure {
+                service: service.name.clone(),
+                text: format!("{} keeps ending ({end}):\n{log}", service.name),
+            };
+            let _ = failure.write(dir);
             return;
         }
         thread::sleep(RETRY);

@@ -62,7 +62,7 @@ pub(crate) async fn ensure(module: &Module, reporter: &Reporter) -> Result<PathB
         return Ok(kept);
     }
     let step = format!("fetching {} {}", module.name, module.version);
-    let source = reporter.step(&step, download(module)).await?;
+    let source = reporter.long_step(&step, download(module)).await?;
     let unfinished = kept.with_extension("unfinished");
     places::create(&unfinished)?;
     for folder in module.folders {

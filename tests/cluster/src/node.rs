@@ -114,6 +114,7 @@ state = '/run/containerd'
 disabled_plugins = [
   'io.containerd.snapshotter.v1.btrfs', 'io.containerd.snapshotter.v1.zfs', 'io.containerd.snapshotter.v1.devmapper',
   'io.containerd.snapshotter.v1.blockfile', 'io.containerd.snapshotter.v1.erofs', 'io.containerd.nri.v1.nri',
+  'io.containerd.internal.v1.opt',
 ]
 
 [grpc]
@@ -167,6 +168,8 @@ fn kubelet(number: u8, layout: &Layout, network: &Network, options: &ClusterOpti
         "clusterDNS": [DNS],
         "evictionHard": nearly_none,
         "imageGCHighThresholdPercent": 100,
+        "maxPods": 250,
+        "volumePluginDir": layout.dir.join("kubelet/volume-plugins"),
         // A container that is killed comes back within a second, also the third time.
         "crashLoopBackOff": {"maxContainerRestartPeriod": "1s"},
     });
@@ -180,8 +183,6 @@ fn kubelet(number: u8, layout: &Layout, network: &Network, options: &ClusterOpti
         .after(control_plane::api_server_listens(network))
         .file("config", path)
         .file("kubeconfig", layout.kubeconfig_of("kubelet"))
-        .file("root-dir", layout.dir.join("kubelet"))
-        .file("cert-dir", layout.dir.join("kubelet/pki"))
         .flag("hostname-override", NAME)
         .flag("node-ip", network.address)
         .flag("node-labels", labels.join(",")))

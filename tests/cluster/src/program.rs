@@ -44,7 +44,7 @@ enum Subcommands {
         #[arg(last = true, required = true)]
         command: Vec<String>,
     },
-    /// Give a static program to the cluster's node as an image, for example maru.dev/operator:1=target/operator.
+    /// Give a program to the cluster's node as an image, for example maru.dev/operator:1=target/operator.
     Image {
         /// The image's full name, an equals sign, the path of the program.
         #[arg(value_name = "NAME=BINARY")]
@@ -164,7 +164,7 @@ async fn run(command: Subcommands) -> Result<ExitCode, ClusterError> {
 
 /// Runs a command beside a cluster of its own; the exit code is the command's.
 async fn run_with(parts: &Parts, words: &[String]) -> Result<ExitCode, ClusterError> {
-    let cluster = Cluster::start(parts.options()).await?;
+    let cluster = Cluster::start_reporting(parts.options(), Reporter::people()).await?;
     let Some((program, arguments)) = words.split_first() else {
         return Ok(ExitCode::SUCCESS);
     };
@@ -198,7 +198,7 @@ async fn up(up: &Up) -> Result<(), ClusterError> {
         kubeconfig: Some(copy.doing(|| "finding the folder".to_owned())?),
         ..up.parts.options()
     };
-    Cluster::start(options).await?.detach()?;
+    Cluster::start_reporting(options, Reporter::people()).await?.detach()?;
     println!("{}", kubeconfig.display());
     Ok(())
 }

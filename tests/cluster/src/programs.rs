@@ -144,7 +144,7 @@ pub(crate) async fn ensure(programs: &[Program], reporter: &Reporter) -> Result<
         let _lock = lock_builds(reporter).await?;
         if !path.is_file() {
             let step = format!("building {}", program.name);
-            reporter.step(&step, program.build(&path)).await?;
+            reporter.long_step(&step, program.build(&path)).await?;
         }
     }
     Ok(())

@@ -21,11 +21,15 @@ pub enum Event {
     Began {
         /// What it does, to be read by people.
         step: String,
+        /// Whether it may take minutes, as a build does, rather than seconds.
+        long: bool,
     },
     /// The step ended well.
     Ended {
         /// The same words as in `Began`.
         step: String,
+        /// Whether it might have taken minutes.
+        long: bool,
         /// How long it took, in milliseconds.
         millis: u64,
     },
@@ -68,7 +72,20 @@ impl Reporter {
 
     /// Shows events to people on standard error: a spinner on a terminal, plain lines elsewhere.
     pub fn people() -> Self {
-        let screen = Mutex::new(Screen::default());
+        Self::screen(Screen::default())
+    }
+
+    /// The same for tests: only what takes minutes, and what must be known. It is seen also where the test harness
+    /// keeps a test's own output back.
+    pub fn tests() -> Self {
+        Self::screen(Screen {
+            only_long: true,
+            ..Screen::default()
+        })
+    }
+
+    fn screen(screen: Screen) -> Self {
+        let screen = Mutex::new(screen);
         Self::new(move |event| {
             screen.lock().unwrap_or_else(PoisonError::into_inner).show(event);
         })
@@ -86,13 +103,24 @@ impl Reporter {
 
     /// Reports the beginning and the end of `work`; a failure is reported by whoever gets it.
     pub(crate) async fn step<T, E>(&self, step: &str, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        self.timed(step, false, work).await
+    }
+
+    /// The same for work that may take minutes.
+    pub(crate) async fn long_step<T, E>(&self, step: &str, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        self.timed(step, true, work).await
+    }
+
+    async fn timed<T, E>(&self, step: &str, long: bool, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
         let begin = std::time::Instant::now();
-        self.report(&Event::Began { step: step.to_owned() });
-        let done = work.await?;
-        self.report(&Event::Ended {
-            step: step.to_owned(),
-            millis: u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX),
+        let step = step.to_owned();
+        self.report(&Event::Began {
+            step: step.clone(),
+            long,
         });
+        let done = work.await?;
+        let millis = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.report(&Event::Ended { step, long, millis });
         Ok(done)
     }
 }
@@ -100,26 +128,25 @@ impl Reporter {
 /// The lines on standard error. Steps may overlap; the spinner names the one that began last.
 #[derive(Default)]
 struct Screen {
+    only_long: bool,
     running: Vec<String>,
     spinner: Option<ProgressBar>,
 }
 
 impl Screen {
     fn show(&mut self, event: &Event) {
-        let terminal = std::io::stderr().is_terminal();
         match event {
-            Event::Began { step } => {
+            Event::Began { long: false, .. } | Event::Ended { long: false, .. } if self.only_long => {}
+            Event::Began { step, long: _ } => {
                 self.running.push(step.clone());
-                if terminal {
-                    self.spin();
-                } else {
-                    eprintln!("{step} …");
+                if !std::io::stderr().is_terminal() {
+                    self.line(&format!("{step} …"));
                 }
+                self.spin();
             }
-            Event::Ended { step, millis } => {
+            Event::Ended { step, long: _, millis } => {
                 self.running.retain(|running| running != step);
-                let took = format!("{step}: {}.{} s", millis / 1000, millis % 1000 / 100);
-                self.line(&took);
+                self.line(&format!("{step}: {}.{} s", millis / 1000, millis % 1000 / 100));
                 self.spin();
             }
             Event::Note { text } => self.line(text),
@@ -131,9 +158,13 @@ impl Screen {
     }
 
     fn line(&self, text: &str) {
+        // Not `eprintln`: a test harness keeps that back.
+        let write = || {
+            let _ = writeln!(std::io::stderr(), "{text}");
+        };
         match &self.spinner {
-            Some(spinner) => spinner.suspend(|| eprintln!("{text}")),
-            None => eprintln!("{text}"),
+            Some(spinner) => spinner.suspend(write),
+            None => write(),
         }
     }
 

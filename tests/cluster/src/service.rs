@@ -3,12 +3,15 @@
 use std::{
     collections::BTreeMap,
     fmt::Display,
+    fs,
     net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
+
+use crate::error::{ClusterError, Doing};
 
 /// A process that is started when what it waits for is there, and again when it ends.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -84,9 +87,28 @@ pub(crate) struct Household {
     pub(crate) services: Vec<Service>,
 }
 
-/// The file in a cluster's folder that says why it cannot start.
-pub(crate) fn failure_file(dir: &Path) -> PathBuf {
-    dir.join("failed")
+/// A service that will not run, written down in the cluster's folder for the supervisor.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Failure {
+    pub(crate) service: String,
+    /// What it said last.
+    pub(crate) text: String,
+}
+
+impl Failure {
+    const FILE: &str = "failed.json";
+
+    pub(crate) fn write(&self, dir: &Path) -> Result<(), ClusterError> {
+        // Under another name first, so that a reader finds all of it or nothing.
+        let unfinished = dir.join("failed.unfinished");
+        fs::write(&unfinished, serde_json::to_vec(self)?)
+            .and_then(|()| fs::rename(&unfinished, dir.join(Self::FILE)))
+            .doing(|| "writing down a failure".to_owned())
+    }
+
+    pub(crate) fn read(dir: &Path) -> Option<Self> {
+        serde_json::from_slice(&fs::read(dir.join(Self::FILE)).ok()?).ok()
+    }
 }
 
 /// The file in a cluster's folder with its [`Household`].

@@ -24,7 +24,7 @@ use crate::{
     options::{ClusterOptions, Isolation, KwokPool, RealNode},
     places, programs,
     progress::Reporter,
-    service::{Household, Service, failure_file, household_file, log_file},
+    service::{Failure, Household, Service, household_file, log_file},
     supervisor, volumes,
 };
 
@@ -52,7 +52,7 @@ pub(crate) async fn start(
     let (network, real_node) = ground(number, options, reporter).await?;
     match attempt(number, options, layout, &network, real_node, reporter).await {
         Err(ClusterError::RealNode(reason)) => {
-            reporter.note(format!("no real node: {reason}"));
+            reporter.note(format!("no real node: {}", command::one_line(&reason)));
             supervisor::all_processes_gone().await?;
             layout.clear()?;
             attempt(number, options, layout, &network, false, reporter).await
@@ -278,12 +278,14 @@ async fn api_server_answers(client: &Client, layout: &Layout) -> Result<(), Clus
         };
         Ok(client.request_text(request).await.is_ok())
     };
-    let outcome = until(layout, "the API server", ready).await;
-    outcome.map_err(|error| {
-        let log = fs::read(log_file(&layout.dir, "kube-apiserver")).unwrap_or_default();
-        let log = command::last_lines(&String::from_utf8_lossy(&log), 15);
-        ClusterError::Start(format!("{error}\n{log}"))
-    })
+    match until(layout, "the API server", ready).await {
+        Err(ClusterError::Start(text)) => {
+            let log = fs::read(log_file(&layout.dir, "kube-apiserver")).unwrap_or_default();
+            let log = command::last_lines(&String::from_utf8_lossy(&log), 15);
+            Err(ClusterError::Start(format!("{text}\n{log}")))
+        }
+        outcome => outcome,
+    }
 }
 
 /// Waits until `check` holds, or a service has given up, or the time is over.
@@ -299,8 +301,11 @@ where
             Ok(false) => {}
             Err(error) => last = Some(error),
         }
-        if let Ok(text) = fs::read_to_string(failure_file(&layout.dir)) {
-            return Err(ClusterError::Start(text));
+        if let Some(failure) = Failure::read(&layout.dir) {
+            return Err(match failure.service.as_str() {
+                "containerd" | "kubelet" => ClusterError::RealNode(failure.text),
+                _ => ClusterError::Start(failure.text),
+            });
         }
         if begin.elapsed() > READY {
             let reason = last.map_or_else(String::new, |error| format!(": {error}"));
