@@ -1,240 +1,363 @@
-//! An agency's plan and its status.
+//! What an agency wants of the cluster: its namespaces and in each of them quota, limits, rights and network policies.
 
+use crate::deletion::{lets_data_go, namespaces_go};
 use crate::facts::{AgencyFacts, NamespaceFacts};
+use crate::manifest::{labels, metadata, some, wanted};
+use crate::network::agency_policies;
 use crate::object::{ObjectKey, ObjectKind, WantedObject};
-use crate::outcome::Applied;
 use crate::plan::{Finalizer, Owner, Plan, Problem};
-use crate::quota;
+use crate::quota::{Share, Sharer, shares, shortages};
 use crate::reason::Reason;
-use crate::status::{condition, dated};
-use crate::{AGENCY_LABEL, GRADE_LABEL, MANAGED_BY, MANAGED_BY_LABEL};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use crate::{AGENCY_LABEL, GRADE_LABEL};
+use k8s_openapi::api::core::v1::{
+    LimitRange, LimitRangeItem, LimitRangeSpec, Namespace, ResourceQuota, ResourceQuotaSpec,
+};
+use k8s_openapi::api::rbac::v1::{RoleBinding, RoleRef, Subject as RbacSubject};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube_core::ResourceExt;
-use maru_crds::{Agency, AgencyStatus, DeletionPolicy, NamespaceStatus};
-use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use maru_crds::{Agency, AgencySpec, NamespaceStatus, SecurityGrade, Subject, SubjectKind};
+use std::collections::{BTreeMap, BTreeSet};
 
-/// What an agency wants of the cluster: its namespaces and in each of them a quota, and network policies that let nothing in
-/// or out but DNS.
+/// The ClusterRole of those who describe systems in an agency's namespaces.
+const ADMIN_ROLE: &str = "maru-agency-admin";
+/// The ClusterRole of those who read an agency's bills and usage.
+const BILL_READER_ROLE: &str = "maru-bill-reader";
+/// The API group of RBAC.
+const RBAC: &str = "rbac.authorization.k8s.io";
+/// What a container requests that says nothing, so that every pod can be counted and billed.
+const DEFAULT_REQUEST: [(&str, &str); 2] = [("cpu", "100m"), ("memory", "128Mi")];
+
+/// What an agency wants of the cluster: its namespaces and in each of them quota, limits, rights and network policies.
+///
+/// A namespace that the spec no longer lists and that still carries the agency's label keeps its policies and a quota of what its
+/// systems ask for: taking them away would open it. It is a notice, and ceases when the label or the namespace goes.
 pub fn plan_agency(agency: &Agency, facts: &AgencyFacts<'_>) -> Plan {
     let name = agency.name_any();
-    let owner = Owner::Agency { name: name.clone() };
+    let mut plan = Plan::empty(Owner::Agency { name: name.clone() });
     if agency.metadata.deletion_timestamp.is_some() {
-        return leave(owner, agency, facts);
+        leave(agency, facts, &mut plan);
+        return plan;
     }
-    let mut plan = empty(owner);
-    for namespace in agency.namespace_names() {
-        match adopt(&name, &namespace, facts) {
-            Ok(known) => {
-                let key = ObjectKey::new(ObjectKind::Namespace, "", namespace.as_str());
-                plan.uids.extend(known.map(|known| (key, known.uid.clone())));
-                plan.objects.extend(namespace_objects(agency, &namespace));
-            }
-            Err(problem) => plan.problems.push(problem),
+    let plots = plots(agency, facts);
+    let sharers: Vec<Sharer<'_>> = plots.iter().map(Plot::sharer).collect();
+    let shares = shares(&agency.spec.quota, &sharers, &facts.systems);
+    plan.problems
+        .extend(plots.iter().filter_map(|plot| plot.standing.problem(plot, &name)));
+    plan.problems.extend(shortage(agency, facts));
+    for plot in plots.iter().filter(|plot| plot.is_written()) {
+        if let Some(there) = plot.there {
+            plan.uids.insert(
+                ObjectKey::new(ObjectKind::Namespace, "", plot.name.as_str()),
+                there.uid.clone(),
+            );
         }
+        plan.objects
+            .extend(namespace_objects(&name, &agency.spec, &plot.name, facts));
     }
-    plan.objects.sort_by(|one, other| one.key.kind.cmp(&other.key.kind));
-    plan.sweep = facts
-        .owned
-        .iter()
-        .filter(|key| !plan.objects.iter().any(|object| object.key == **key))
-        .cloned()
-        .collect();
-    plan.sweep.retain(|key| !key.kind.holds_tenant_data());
+    plan.objects
+        .extend(shares.into_iter().map(|share| resource_quota(&name, share)));
+    // Stable: quotas keep the order in which they may be written.
+    plan.objects.sort_by_key(|object| object.key.kind);
+    if !facts.crd_terminating {
+        plan.sweep = unwanted(&plan, &plots, facts);
+    }
     plan
 }
 
-/// Whether an agency may have a namespace, and which one it is where it exists.
-fn adopt<'a>(agency: &str, namespace: &str, facts: &'a AgencyFacts<'_>) -> Result<Option<&'a NamespaceFacts>, Problem> {
-    if facts.platform.protects(namespace) {
-        let message = format!("namespace {namespace} is the platform's; choose another name in spec.namespaces");
-        return Err(Problem::new(Reason::NamespaceProtected, message));
+/// The agency is being deleted. Its namespaces stay with all that is in them, unless it lets its data go.
+fn leave(agency: &Agency, facts: &AgencyFacts<'_>, plan: &mut Plan) {
+    plan.finalizer = Finalizer::Release;
+    let Some(status) = &agency.status else { return };
+    if !facts.crd_terminating && lets_data_go(agency.spec.deletion_policy, status.deletion_policy) {
+        namespaces_go(plan, &agency.name_any(), &status.namespaces, &facts.namespaces);
     }
-    let Some(known) = facts.namespaces.get(namespace) else {
-        return Ok(None);
+}
+
+/// A namespace that is the agency's, or is meant to be.
+pub(crate) struct Plot<'a> {
+    pub(crate) name: String,
+    pub(crate) weight: i32,
+    pub(crate) there: Option<&'a NamespaceFacts>,
+    pub(crate) standing: Standing,
+}
+
+/// How a namespace and an agency stand to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It is not there and is to be made.
+    Absent,
+    /// It is the agency's: labelled so, or recorded by UID and its label taken away.
+    Ours,
+    /// It is the agency's and the spec does not list it.
+    NotListed,
+    /// It is the agency's and is being deleted.
+    Terminating,
+    /// It is there and nobody has handed it over.
+    NotAdopted,
+    /// It is another agency's.
+    Taken,
+    /// No agency may have it.
+    Protected,
+}
+
+/// The agency's namespaces, listed and left, in the order of their names, and how each stands.
+pub(crate) fn plots<'a>(agency: &Agency, facts: &'a AgencyFacts<'_>) -> Vec<Plot<'a>> {
+    let name = agency.name_any();
+    let recorded: &[NamespaceStatus] = agency.status.as_ref().map_or(&[], |status| &status.namespaces);
+    let mut weights: BTreeMap<String, i32> = agency
+        .namespaces()
+        .into_iter()
+        .map(|listed| (listed.name, listed.quota_weight))
+        .collect();
+    let left = facts
+        .namespaces
+        .iter()
+        .filter(|(_, there)| there.agency.as_deref() == Some(&name));
+    let not_listed: BTreeSet<String> = left
+        .map(|(left, _)| left.clone())
+        .filter(|left| !weights.contains_key(left))
+        .collect();
+    weights.extend(not_listed.iter().map(|left| (left.clone(), 0)));
+    weights
+        .into_iter()
+        .map(|(namespace, weight)| {
+            let there = facts.namespaces.get(&namespace);
+            let standing = match (
+                standing(&name, &namespace, there, recorded),
+                not_listed.contains(&namespace),
+            ) {
+                _ if facts.platform.protects(&namespace) => Standing::Protected,
+                (Standing::Ours, true) => Standing::NotListed,
+                (standing, _) => standing,
+            };
+            Plot {
+                name: namespace,
+                weight,
+                there,
+                standing,
+            }
+        })
+        .collect()
+}
+
+fn standing(agency: &str, namespace: &str, there: Option<&NamespaceFacts>, recorded: &[NamespaceStatus]) -> Standing {
+    let Some(there) = there else { return Standing::Absent };
+    let is_recorded = || {
+        recorded
+            .iter()
+            .any(|known| known.name == namespace && known.uid == there.uid)
     };
-    if known.terminating.is_some() {
-        let message = format!("namespace {namespace} is being deleted; it is made anew when it is gone");
-        return Err(Problem::new(Reason::NamespaceTerminating, message));
+    match &there.agency {
+        Some(label) if label != agency => Standing::Taken,
+        None if !is_recorded() => Standing::NotAdopted,
+        _ if there.terminating.is_some() => Standing::Terminating,
+        _ => Standing::Ours,
     }
-    match &known.agency {
-        Some(holder) if holder == agency => Ok(Some(known)),
-        Some(_) => {
-            let message =
-                format!("namespace {namespace} belongs to another agency; choose another name in spec.namespaces");
-            Err(Problem::new(Reason::NamespaceTaken, message))
-        }
-        None => {
-            let message = format!(
-                "namespace {namespace} exists and is nobody's; hand it over with: kubectl label namespace {namespace} {AGENCY_LABEL}={agency}"
-            );
-            Err(Problem::new(Reason::NamespaceNotAdopted, message))
+}
+
+impl Plot<'_> {
+    /// Whether objects are written in it.
+    pub(crate) const fn is_written(&self) -> bool {
+        matches!(self.standing, Standing::Absent | Standing::Ours | Standing::NotListed)
+    }
+
+    /// Whether it is the agency's.
+    pub(crate) const fn is_ours(&self) -> bool {
+        matches!(
+            self.standing,
+            Standing::Ours | Standing::NotListed | Standing::Terminating
+        )
+    }
+
+    fn sharer(&self) -> Sharer<'_> {
+        Sharer {
+            namespace: &self.name,
+            weight: i64::from(self.weight),
+            present: self.there.filter(|_| self.is_ours()).map(|there| &there.hard),
+            writable: self.is_written(),
         }
     }
 }
 
-fn namespace_objects(agency: &Agency, namespace: &str) -> Vec<WantedObject> {
-    let name = agency.name_any();
-    let grade = format!("{:?}", agency.spec.security_grade);
-    let mut labels = labels(&name);
-    labels.insert(GRADE_LABEL.to_owned(), grade);
-    for mode in ["enforce", "audit", "warn"] {
+impl Standing {
+    fn problem(self, plot: &Plot<'_>, agency: &str) -> Option<Problem> {
+        let namespace = &plot.name;
+        let (reason, message) = match self {
+            Self::Absent | Self::Ours => return None,
+            Self::NotListed => (
+                Reason::NamespaceNotListed,
+                format!(
+                    "namespace {namespace} is this agency's and spec.namespaces does not list it: it keeps its policies and a \
+                     quota of what its systems ask for; list it again, or delete it when nothing in it is needed"
+                ),
+            ),
+            Self::Terminating => {
+                let blocked = plot
+                    .there
+                    .and_then(|there| there.terminating.as_deref())
+                    .unwrap_or_default();
+                let why = if blocked.is_empty() {
+                    String::new()
+                } else {
+                    format!(" ({blocked})")
+                };
+                let message = format!("namespace {namespace} is being deleted{why}; it is made anew when it is gone");
+                (Reason::NamespaceTerminating, message)
+            }
+            Self::NotAdopted => (
+                Reason::NamespaceNotAdopted,
+                format!(
+                    "namespace {namespace} exists and nobody handed it to this agency; choose another name, or hand it over \
+                     with: kubectl label namespace {namespace} {AGENCY_LABEL}={agency}"
+                ),
+            ),
+            Self::Taken => (
+                Reason::NamespaceTaken,
+                format!("namespace {namespace} belongs to another agency; choose another name in spec.namespaces"),
+            ),
+            Self::Protected => (
+                Reason::NamespaceProtected,
+                format!("namespace {namespace} belongs to the platform; choose another name in spec.namespaces"),
+            ),
+        };
+        Some(Problem::new(reason, message))
+    }
+}
+
+/// The notice that the systems ask for more than the quota allows.
+pub(crate) fn shortage(agency: &Agency, facts: &AgencyFacts<'_>) -> Option<Problem> {
+    let shortages = shortages(&agency.spec.quota, &facts.systems);
+    let message = format!(
+        "the systems ask for more than the quota allows, so the last pods to start are refused: {}; raise spec.quota or \
+         lower what the systems ask for",
+        shortages.join(", ")
+    );
+    (!shortages.is_empty()).then(|| Problem::new(Reason::QuotaExceeded, message))
+}
+
+fn namespace_objects(agency: &str, spec: &AgencySpec, name: &str, facts: &AgencyFacts<'_>) -> Vec<WantedObject> {
+    let mut objects = vec![namespace(agency, name, spec.security_grade), limit_range(agency, name)];
+    objects.extend(role_binding(
+        agency,
+        name,
+        "maru-administrators",
+        ADMIN_ROLE,
+        &spec.administrators,
+    ));
+    objects.extend(role_binding(
+        agency,
+        name,
+        "maru-bill-readers",
+        BILL_READER_ROLE,
+        &spec.bill_readers,
+    ));
+    objects.extend(agency_policies(agency, name, facts.platform, &spec.network));
+    objects
+}
+
+fn namespace(agency: &str, name: &str, grade: SecurityGrade) -> WantedObject {
+    let mut labels = labels(agency, None, None);
+    let grade = match grade {
+        SecurityGrade::High => "High",
+        SecurityGrade::Moderate => "Moderate",
+        SecurityGrade::Low => "Low",
+    };
+    labels.insert(GRADE_LABEL.to_owned(), grade.to_owned());
+    for mode in ["audit", "enforce", "warn"] {
         labels.insert(format!("pod-security.kubernetes.io/{mode}"), "restricted".to_owned());
         labels.insert(
             format!("pod-security.kubernetes.io/{mode}-version"),
             "latest".to_owned(),
         );
     }
-    let mut objects = vec![WantedObject {
-        key: ObjectKey::new(ObjectKind::Namespace, "", namespace),
-        body: json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}}),
-    }];
-    let denied = json!({"podSelector": {}, "policyTypes": ["Ingress", "Egress"]});
-    objects.push(object(
-        ObjectKind::NetworkPolicy,
-        &name,
-        namespace,
-        "maru-default-deny",
-        denied,
-    ));
-    let dns = json!({
-        "podSelector": {},
-        "policyTypes": ["Egress"],
-        "egress": [{
-            "to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}],
-            "ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}],
-        }],
-    });
-    objects.push(object(
-        ObjectKind::NetworkPolicy,
-        &name,
-        namespace,
-        "maru-allow-dns",
-        dns,
-    ));
-    objects
-}
-
-fn object(kind: ObjectKind, agency: &str, namespace: &str, name: &str, spec: Value) -> WantedObject {
-    let metadata = json!({"name": name, "namespace": namespace, "labels": labels(agency)});
-    let body = json!({"apiVersion": kind.api_version(), "kind": kind.kind(), "metadata": metadata, "spec": spec});
-    WantedObject {
-        key: ObjectKey::new(kind, namespace, name),
-        body,
-    }
-}
-
-fn labels(agency: &str) -> BTreeMap<String, String> {
-    BTreeMap::from([
-        (AGENCY_LABEL.to_owned(), agency.to_owned()),
-        (MANAGED_BY_LABEL.to_owned(), MANAGED_BY.to_owned()),
-    ])
-}
-
-fn empty(owner: Owner) -> Plan {
-    Plan {
-        owner,
-        objects: Vec::new(),
-        sweep: Vec::new(),
-        uids: BTreeMap::new(),
-        finalizer: Finalizer::Hold,
-        problems: Vec::new(),
-    }
-}
-
-/// The plan of an agency that is being deleted. Its namespaces stay with all that is in them, unless `deletionPolicy: Delete` was
-/// set before and nothing in them must outlive it.
-fn leave(owner: Owner, agency: &Agency, facts: &AgencyFacts<'_>) -> Plan {
-    let mut plan = empty(owner);
-    plan.finalizer = Finalizer::Release;
-    let recorded = agency.status.as_ref().and_then(|status| status.deletion_policy);
-    let deletes = agency.spec.deletion_policy == DeletionPolicy::Delete && recorded == Some(DeletionPolicy::Delete);
-    if facts.crd_terminating || !deletes {
-        return plan;
-    }
-    for bound in agency.status.iter().flat_map(|status| &status.namespaces) {
-        let Some(known) = facts.namespaces.get(&bound.name).filter(|known| known.uid == bound.uid) else {
-            continue;
-        };
-        plan.finalizer = Finalizer::Wait;
-        if !known.retained.is_empty() {
-            let kept: Vec<&str> = known.retained.iter().map(String::as_str).collect();
-            let message = format!("namespace {} holds what must be kept: {}", bound.name, kept.join(", "));
-            plan.problems.push(Problem::new(Reason::DeletionBlocked, message));
-        } else if known.terminating.is_none() {
-            let key = ObjectKey::new(ObjectKind::Namespace, "", bound.name.as_str());
-            plan.uids.insert(key.clone(), known.uid.clone());
-            plan.sweep.push(key);
-        }
-    }
-    plan
-}
-
-/// The agency's status after a plan was carried out, from facts gathered after it. `now` becomes the transition time of
-/// conditions that flipped and is used for nothing else.
-pub fn report_agency(agency: &Agency, facts: &AgencyFacts<'_>, applied: &Applied, now: &Time) -> AgencyStatus {
-    let previous = agency.status.clone().unwrap_or_default();
-    let name = agency.name_any();
-    let refused_in = |namespace: &str| {
-        applied
-            .refused()
-            .any(|(key, ..)| key.namespace == namespace || key.kind == ObjectKind::Namespace && key.name == namespace)
+    let metadata = ObjectMeta {
+        name: Some(name.to_owned()),
+        labels: Some(labels),
+        ..ObjectMeta::default()
     };
-    let namespaces: Vec<NamespaceStatus> = agency
-        .namespace_names()
+    wanted(
+        ObjectKind::Namespace,
+        &Namespace {
+            metadata,
+            ..Namespace::default()
+        },
+    )
+}
+
+/// Only default requests: a default limit would refuse every container that requests more and says no limit.
+fn limit_range(agency: &str, namespace: &str) -> WantedObject {
+    let requests = DEFAULT_REQUEST.map(|(name, quantity)| (name.to_owned(), Quantity(quantity.to_owned())));
+    let item = LimitRangeItem {
+        type_: "Container".to_owned(),
+        default_request: Some(BTreeMap::from(requests)),
+        ..LimitRangeItem::default()
+    };
+    let range = LimitRange {
+        metadata: metadata("maru".to_owned(), namespace, labels(agency, None, None)),
+        spec: Some(LimitRangeSpec { limits: vec![item] }),
+    };
+    wanted(ObjectKind::LimitRange, &range)
+}
+
+fn resource_quota(agency: &str, share: Share) -> WantedObject {
+    let Share { namespace, hard } = share;
+    let hard = hard
         .into_iter()
-        .filter_map(|namespace| {
-            let known = facts
-                .namespaces
-                .get(&namespace)
-                .filter(|known| known.agency.as_ref() == Some(&name))?;
-            (!refused_in(&namespace)).then(|| NamespaceStatus {
-                name: namespace,
-                uid: known.uid.clone(),
-                ..NamespaceStatus::default()
-            })
-        })
+        .map(|(key, quantity)| (key, Quantity(quantity)))
         .collect();
-    let shortages = quota::shortages(&agency.spec.quota, &facts.systems);
-    let generation = agency.metadata.generation;
-    let (ready, reason, message) = if let Some(problem) = applied.problems().first() {
-        (false, problem.reason, problem.message.clone())
-    } else if let Some((key, _, message)) = applied.refused().next() {
-        (false, Reason::Refused, format!("{key}: {message}"))
-    } else if let Some(shortage) = shortages.first() {
-        (false, Reason::QuotaExceeded, shortage.clone())
-    } else {
-        (
-            true,
-            Reason::Ready,
-            format!(
-                "{} of {} namespaces are set up",
-                namespaces.len(),
-                agency.namespace_names().len()
-            ),
-        )
+    let quota = ResourceQuota {
+        metadata: metadata("maru".to_owned(), &namespace, labels(agency, None, None)),
+        spec: Some(ResourceQuotaSpec {
+            hard: Some(hard),
+            ..ResourceQuotaSpec::default()
+        }),
+        status: None,
     };
-    let conditions = dated(
-        &previous.conditions,
-        vec![condition("Ready", ready, reason, message, generation)],
-        now,
-    );
-    let deleting = agency.metadata.deletion_timestamp.is_some();
-    AgencyStatus {
-        observed_generation: generation,
-        conditions,
-        namespace_count: i32::try_from(namespaces.len()).ok(),
-        namespaces: if deleting {
-            previous.namespaces.clone()
-        } else {
-            namespaces
+    wanted(ObjectKind::ResourceQuota, &quota)
+}
+
+fn role_binding(agency: &str, namespace: &str, name: &str, role: &str, subjects: &[Subject]) -> Option<WantedObject> {
+    let subjects = some(subjects.iter().map(rbac_subject).collect())?;
+    let binding = RoleBinding {
+        metadata: metadata(name.to_owned(), namespace, labels(agency, None, None)),
+        role_ref: RoleRef {
+            api_group: Some(RBAC.to_owned()),
+            kind: "ClusterRole".to_owned(),
+            name: role.to_owned(),
         },
-        systems: i32::try_from(facts.systems.len()).ok(),
-        deletion_policy: if deleting {
-            previous.deletion_policy
-        } else {
-            Some(agency.spec.deletion_policy)
-        },
-        ..previous
+        subjects: Some(subjects),
+    };
+    Some(wanted(ObjectKind::RoleBinding, &binding))
+}
+
+fn rbac_subject(subject: &Subject) -> RbacSubject {
+    let Subject { kind, name, namespace } = subject;
+    let (kind, group) = match kind {
+        SubjectKind::User => ("User", Some(RBAC)),
+        SubjectKind::Group => ("Group", Some(RBAC)),
+        SubjectKind::ServiceAccount => ("ServiceAccount", None),
+    };
+    RbacSubject {
+        kind: kind.to_owned(),
+        api_group: group.map(str::to_owned),
+        name: name.clone(),
+        namespace: namespace.clone(),
     }
+}
+
+/// The agency's own objects that it no longer wants, in namespaces that are written. Those in a namespace that is another's by now
+/// are that one's to judge, and those in one that is going go with it.
+fn unwanted(plan: &Plan, plots: &[Plot<'_>], facts: &AgencyFacts<'_>) -> Vec<ObjectKey> {
+    let kept: BTreeSet<&ObjectKey> = plan.objects.iter().map(|object| &object.key).collect();
+    let written: BTreeSet<&str> = plots
+        .iter()
+        .filter(|plot| plot.is_written())
+        .map(|plot| plot.name.as_str())
+        .collect();
+    let unwanted =
+        facts.owned.iter().rev().filter(|key| {
+            !kept.contains(key) && !key.kind.holds_tenant_data() && written.contains(key.namespace.as_str())
+        });
+    unwanted.cloned().collect()
 }

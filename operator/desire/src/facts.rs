@@ -26,6 +26,9 @@ pub struct Platform {
     pub edge_namespaces: BTreeSet<String>,
     /// Where cluster DNS answers.
     pub dns: PodsOf,
+    /// Where the API server answers, as pods reach it: open to components that are given a token for it, closed to all
+    /// others.
+    pub api_servers: Vec<Address>,
     /// Put the finalizer `maru.dev/metering` on the pods of Maru's own pod templates. Only where the metering loop runs: it
     /// alone takes the finalizer away again.
     pub metering_finalizer: bool,
@@ -44,6 +47,7 @@ impl Default for Platform {
                 namespace: "kube-system".to_owned(),
                 labels: BTreeMap::from([("k8s-app".to_owned(), "kube-dns".to_owned())]),
             },
+            api_servers: Vec::new(),
             metering_finalizer: false,
         }
     }
@@ -78,6 +82,18 @@ pub struct GatewayRef {
     pub name: String,
     /// The listener, if not all of them.
     pub section: Option<String>,
+    /// The listener ends TLS: hosts are reached by `https`.
+    pub tls: bool,
+}
+
+/// A range of addresses and a TCP port there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Address {
+    /// In CIDR notation, such as `10.0.0.1/32`.
+    pub cidr: String,
+    /// The port, 1 to 65535.
+    pub port: i32,
 }
 
 /// Pods of one namespace, by label.
@@ -146,8 +162,8 @@ pub struct NamespaceFacts {
     pub hard: BTreeMap<String, String>,
     /// `status.used` of the same.
     pub used: BTreeMap<String, String>,
-    /// What in it must outlive the agency: systems whose `deletionPolicy` is not `Delete` and volume claims that do not belong to a
-    /// system with `Delete`. Only read when the agency is being deleted, and may be empty otherwise.
+    /// What in it must outlive the agency: systems whose `deletionPolicy` is not `Delete` (in spec and status) and volume claims
+    /// that do not belong to a system with `Delete`. Only read when the agency is being deleted, and may be empty otherwise.
     pub retained: BTreeSet<String>,
 }
 
@@ -223,8 +239,12 @@ pub struct DeploymentFacts {
     pub updated: i32,
     /// `status.availableReplicas`
     pub available: i32,
+    /// `status.readyReplicas`
+    pub ready: i32,
     /// `status.replicas`
     pub total: i32,
+    /// `metadata.managedFields` says that the field manager `maru-system` owns `spec.replicas`: no autoscaler has set it yet.
+    pub replicas_ours: bool,
     /// `status.observedGeneration` is `metadata.generation`.
     pub observed_generation_current: bool,
     /// The condition `ReplicaFailure`, or `Progressing` with `ProgressDeadlineExceeded`, where it holds.
@@ -240,6 +260,8 @@ pub struct PodFacts {
     pub ready: i32,
     /// Restarts of all their containers.
     pub restarts: i32,
+    /// What they request together ([`crate::pod_requests`]). Only read for a system with a `selector`.
+    pub requested: Amounts,
     /// The worst thing that keeps one of them from running: a waiting container's reason (`ImagePullBackOff`,
     /// `CrashLoopBackOff`, `CreateContainerConfigError`…) or `Unschedulable`. It must be chosen in a stable order, so that a status does not
     /// flicker between two pods.

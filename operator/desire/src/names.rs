@@ -14,17 +14,17 @@ const CRON_JOB: usize = 52;
 const DNS_NAME: usize = 253;
 
 /// The name of a component's Deployment, Service, autoscaler, disruption budget and network policy.
-pub fn component_name(system: &str, component: &str) -> String {
+pub(crate) fn component_name(system: &str, component: &str) -> String {
     joined(system, component, LABEL)
 }
 
 /// The name of a job's `CronJob` and network policy.
-pub fn job_name(system: &str, job: &str) -> String {
+pub(crate) fn job_name(system: &str, job: &str) -> String {
     joined(system, job, CRON_JOB)
 }
 
 /// The name of a system's ServiceAccount: the system's own, unless a namespace has one of that name by itself.
-pub fn account_name(system: &str) -> String {
+pub(crate) fn account_name(system: &str) -> String {
     if system == "default" || system.contains('.') || system.contains("--") || system.len() > LABEL {
         return hashed(&[system], LABEL);
     }
@@ -32,12 +32,12 @@ pub fn account_name(system: &str) -> String {
 }
 
 /// The name of the claim of a component's or job's volume. A dot divides it, which no label has.
-pub fn claim_name(system: &str, part: &str, volume: &str) -> String {
+pub(crate) fn claim_name(system: &str, part: &str, volume: &str) -> String {
     format!("{}.{volume}", joined(system, part, LABEL))
 }
 
 /// The name of the route of one of a system's hosts. The first dot divides it.
-pub fn route_name(system: &str, host: &str) -> String {
+pub(crate) fn route_name(system: &str, host: &str) -> String {
     if system.contains('.') || system.len() + host.len() >= DNS_NAME {
         return hashed(&[system, host], LABEL);
     }

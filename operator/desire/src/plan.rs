@@ -53,7 +53,21 @@ pub struct Plan {
     pub problems: Vec<Problem>,
 }
 
-/// Something that keeps an owner from being ready, in words that an administrator can act on.
+impl Plan {
+    /// A plan that does nothing.
+    pub const fn empty(owner: Owner) -> Self {
+        Self {
+            owner,
+            objects: Vec::new(),
+            sweep: Vec::new(),
+            uids: BTreeMap::new(),
+            finalizer: Finalizer::Hold,
+            problems: Vec::new(),
+        }
+    }
+}
+
+/// Something that keeps an owner from being ready, or that its administrator should know, in words that an administrator can act on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Problem {
     /// A stable CamelCase reason, used as the condition's reason and as a metric label.

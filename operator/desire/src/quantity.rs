@@ -3,6 +3,7 @@
 //! The API server rewrites quantities into a canonical form when it stores an object (`resource.Quantity` of apimachinery).
 //! What is planned is written in that form from the start, so that it can be compared with what is read back.
 
+use k8s_openapi::api::core::v1::{Container, PodSpec};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,7 +26,7 @@ enum Base {
 
 /// A parsed quantity, exact to a thousandth; finer parts are rounded up, as the API server does at its own limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Parsed {
+pub(crate) struct Parsed {
     milli: i128,
     base: Base,
 }
@@ -41,7 +42,7 @@ impl Parsed {
     ///
     /// # Errors
     /// [`NotAQuantity`] where the text is something else, is negative or has an exponent.
-    pub fn read(text: &str) -> Result<Self, NotAQuantity> {
+    pub(crate) fn read(text: &str) -> Result<Self, NotAQuantity> {
         Self::try_read(text).ok_or_else(|| NotAQuantity { text: text.to_owned() })
     }
 
@@ -69,18 +70,18 @@ impl Parsed {
     }
 
     /// In thousandths, such as millicores; rounded up from finer, at most 2⁶³ − 1.
-    pub fn milli(self) -> i64 {
+    pub(crate) fn milli(self) -> i64 {
         clamp(self.milli)
     }
 
     /// In whole units, such as bytes; rounded up, at most 2⁶³ − 1.
-    pub fn whole(self) -> i64 {
+    pub(crate) fn whole(self) -> i64 {
         clamp(ceil_div(self.milli, 1000))
     }
 
     /// The same in whole units: a byte has no thousandths.
     #[must_use]
-    pub fn rounded_up(self) -> Self {
+    pub(crate) fn rounded_up(self) -> Self {
         Self {
             milli: ceil_div(self.milli, 1000) * 1000,
             base: self.base,
@@ -273,8 +274,73 @@ impl Amounts {
         }
     }
 
+    /// Adds a request under the name that a container gives it. What is not a quantity, and page sizes and the like that no quota
+    /// of Maru limits, count nothing.
+    pub(crate) fn add_request(&mut self, name: &str, quantity: &str) {
+        let resource = match name {
+            "cpu" => Resource::Cpu,
+            "memory" => Resource::Memory,
+            "ephemeral-storage" => Resource::EphemeralStorage,
+            "storage" => Resource::Storage,
+            device if device.contains('/') => Resource::Device(device.to_owned()),
+            _ => return,
+        };
+        self.add(&resource, resource.read(quantity).unwrap_or(0));
+    }
+
+    /// Raises each amount to that of `other` where it is less.
+    fn raise_to(&mut self, other: &Self) {
+        for (mine, theirs) in self.plain.iter_mut().zip(&other.plain) {
+            *mine = (*mine).max(*theirs);
+        }
+        for (name, theirs) in &other.devices {
+            let mine = self.devices.entry(name.clone()).or_default();
+            *mine = (*mine).max(*theirs);
+        }
+    }
+
     /// All devices together.
     pub fn devices(&self) -> i64 {
         self.devices.values().fold(0, |sum, count| sum.saturating_add(*count))
     }
+}
+
+/// What a pod requests, as quotas and the scheduler count it: its containers and sidecars together or its largest init
+/// container, whichever is more, and the overhead of its runtime class. (Kubernetes: "Resource sharing within containers".)
+pub fn pod_requests(pod: &PodSpec) -> Amounts {
+    let mut running = Amounts::default();
+    let mut starting = Amounts::default();
+    for container in pod.init_containers.iter().flatten() {
+        let requests = container_requests(container);
+        if container.restart_policy.as_deref() == Some("Always") {
+            running.add_times(&requests, 1);
+            starting.raise_to(&running);
+        } else {
+            let mut beside = running.clone();
+            beside.add_times(&requests, 1);
+            starting.raise_to(&beside);
+        }
+    }
+    for container in &pod.containers {
+        running.add_times(&container_requests(container), 1);
+    }
+    running.raise_to(&starting);
+    for (name, quantity) in pod.overhead.iter().flatten() {
+        running.add_request(name, &quantity.0);
+    }
+    running.add(&Resource::Pods, 1);
+    running
+}
+
+fn container_requests(container: &Container) -> Amounts {
+    let mut amounts = Amounts::default();
+    let resources = container.resources.as_ref();
+    for (name, quantity) in resources
+        .and_then(|resources| resources.requests.as_ref())
+        .into_iter()
+        .flatten()
+    {
+        amounts.add_request(name, &quantity.0);
+    }
+    amounts
 }

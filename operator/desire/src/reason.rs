@@ -67,6 +67,8 @@ reasons! {
     HostTaken,
     /// Hosts are asked for and there is no Gateway that routes could attach to.
     NoGateway,
+    /// A host names a TLS Secret, and the Gateway ends TLS with its own.
+    TlsOfGateway,
     /// A host is routed to a component that does not exist, or to a port that it does not expose.
     NoSuchPort,
     /// A volume is to become smaller, which no storage can.
@@ -101,6 +103,16 @@ reasons! {
     RoutePending,
     /// A route's controller refused it.
     RouteRefused,
+}
+
+impl Reason {
+    /// Whether a problem of this reason is only worth knowing: the owner is ready all the same.
+    pub const fn is_notice(self) -> bool {
+        matches!(
+            self,
+            Self::NamespaceNotListed | Self::QuotaExceeded | Self::TlsOfGateway | Self::Suspended
+        )
+    }
 }
 
 impl fmt::Display for Reason {

@@ -1,38 +1,143 @@
 //! Conditions: what was verified, and since when.
 
+use crate::outcome::{Applied, Outcome};
+use crate::plan::Problem;
 use crate::reason::Reason;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-/// One condition as it should be.
-pub(crate) fn condition(
-    kind: &str,
-    holds: bool,
-    reason: Reason,
-    message: String,
+/// The longest message of a condition; the API server takes 4,096 characters.
+const LONGEST_MESSAGE: usize = 2048;
+
+/// Whether a condition holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Holds {
+    /// It was seen to hold.
+    True,
+    /// It was seen not to.
+    False,
+    /// Nothing was seen yet.
+    Unknown,
+}
+
+/// What was found out about one condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Finding {
+    pub(crate) kind: &'static str,
+    pub(crate) holds: Holds,
+    pub(crate) reason: Reason,
+    pub(crate) message: String,
+}
+
+impl Finding {
+    pub(crate) fn yes(kind: &'static str, reason: Reason, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            holds: Holds::True,
+            reason,
+            message: message.into(),
+        }
+    }
+
+    pub(crate) fn no(kind: &'static str, reason: Reason, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            holds: Holds::False,
+            reason,
+            message: message.into(),
+        }
+    }
+
+    pub(crate) fn unknown(kind: &'static str, reason: Reason, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            holds: Holds::Unknown,
+            reason,
+            message: message.into(),
+        }
+    }
+
+    pub(crate) fn of(kind: &'static str, problem: &Problem) -> Self {
+        Self::no(kind, problem.reason, problem.message.clone())
+    }
+
+    /// `Ready`: the first of the others that does not hold, and otherwise `message`. What is not known yet does not hold it up.
+    pub(crate) fn ready(others: &[Self], reason: Reason, message: impl Into<String>) -> Self {
+        let amiss = others.iter().find(|finding| finding.holds == Holds::False);
+        amiss.map_or_else(
+            || Self::yes("Ready", reason, message),
+            |finding| Self::no("Ready", finding.reason, finding.message.clone()),
+        )
+    }
+}
+
+/// The conditions to write: the findings, each with the time of its last flip. That is the previous one's where the status is the
+/// same, and `now` otherwise, so that a status in which nothing changed is the same to the byte.
+pub(crate) fn merge_conditions(
+    previous: &[Condition],
+    findings: Vec<Finding>,
     generation: Option<i64>,
-) -> Condition {
-    Condition {
-        type_: kind.to_owned(),
-        status: if holds { "True" } else { "False" }.to_owned(),
-        reason: reason.as_str().to_owned(),
-        message,
-        observed_generation: generation,
-        last_transition_time: Time(jiff_epoch()),
-    }
+    now: &Time,
+) -> Vec<Condition> {
+    findings
+        .into_iter()
+        .map(|finding| {
+            let Finding {
+                kind,
+                holds,
+                reason,
+                message,
+            } = finding;
+            let status = match holds {
+                Holds::True => "True",
+                Holds::False => "False",
+                Holds::Unknown => "Unknown",
+            };
+            let before = previous
+                .iter()
+                .find(|before| before.type_ == kind && before.status == status);
+            Condition {
+                type_: kind.to_owned(),
+                status: status.to_owned(),
+                reason: reason.as_str().to_owned(),
+                message: cut(message),
+                observed_generation: generation,
+                last_transition_time: before.map_or_else(|| now.clone(), |before| before.last_transition_time.clone()),
+            }
+        })
+        .collect()
 }
 
-/// Gives each condition the time of its last flip: the previous one's where its status is the same, else `now`.
-pub(crate) fn dated(previous: &[Condition], mut wanted: Vec<Condition>, now: &Time) -> Vec<Condition> {
-    for condition in &mut wanted {
-        let before = previous
-            .iter()
-            .find(|before| before.type_ == condition.type_ && before.status == condition.status);
-        condition.last_transition_time =
-            before.map_or_else(|| now.clone(), |before| before.last_transition_time.clone());
+fn cut(mut message: String) -> String {
+    if message.len() > LONGEST_MESSAGE {
+        let end = (0..=LONGEST_MESSAGE)
+            .rev()
+            .find(|end| message.is_char_boundary(*end))
+            .unwrap_or(0);
+        message.truncate(end);
+        message.push('…');
     }
-    wanted
+    message
 }
 
-fn jiff_epoch() -> k8s_openapi::jiff::Timestamp {
-    k8s_openapi::jiff::Timestamp::UNIX_EPOCH
+/// What the API server refused, as one problem: the first object, what it said of it, and how many more there are.
+pub(crate) fn refusal(applied: &Applied) -> Option<Problem> {
+    let (key, answer, message) = applied.refused().next()?;
+    let reason = match answer {
+        "NameTaken" => Reason::NameTaken,
+        "Terminating" => Reason::Terminating,
+        _ => Reason::Refused,
+    };
+    let more = applied.refused().count() - 1;
+    let more = if more == 0 {
+        String::new()
+    } else {
+        format!(" (and {more} more)")
+    };
+    Some(Problem::new(reason, format!("{key}: {message}{more}")))
+}
+
+/// How many objects of the plan are stored.
+pub(crate) fn stored(applied: &Applied) -> usize {
+    let stored = |outcome: &Outcome| matches!(outcome, Outcome::Unchanged | Outcome::Written);
+    applied.outcomes().iter().filter(|(_, outcome)| stored(outcome)).count()
 }

@@ -189,6 +189,6 @@ async fn run(command: &mut Command) -> Outcome<()> {
     if status.success() {
         Ok(())
     } else {
-        Err(format!("{:?} ended with {status}", command.as_std().get_program()).into())
+        Err(format!("{} ended with {status}", command.as_std().get_program().display()).into())
     }
 }

@@ -8,7 +8,7 @@ use crate::outcome::Applied;
 use crate::plan::{Finalizer, Owner, Plan, Problem};
 use crate::quantity::{Amounts, Resource};
 use crate::reason::Reason;
-use crate::status::{condition, dated};
+use crate::status::{Finding, merge_conditions};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube_core::ResourceExt;
 use maru_crds::{
@@ -129,11 +129,12 @@ pub fn report_system(
     let previous = system.status.clone().unwrap_or_default();
     let generation = system.metadata.generation;
     let (ready, reason, message) = readiness(system, facts, applied);
-    let conditions = dated(
-        &previous.conditions,
-        vec![condition("Ready", ready, reason, message, generation)],
-        now,
-    );
+    let finding = if ready {
+        Finding::yes("Ready", reason, message)
+    } else {
+        Finding::no("Ready", reason, message)
+    };
+    let conditions = merge_conditions(&previous.conditions, vec![finding], generation, now);
     let components: Vec<ComponentStatus> = system
         .spec
         .components

@@ -34,7 +34,7 @@ pub(super) fn objects(system: &AgencySystem, agency: &str, facts: &SystemFacts<'
         body["spec"] = deployment(system, agency, component, facts);
         objects.push(wanted(ObjectKind::Deployment, system, name, body));
     }
-    objects.sort_by(|one, other| one.key.kind.cmp(&other.key.kind));
+    objects.sort_by_key(|one| one.key.kind);
     objects
 }
 
