@@ -196,6 +196,7 @@ async fn work(shared: Arc<Shared>, reconciler: Reconciler, timeout: Duration, en
             .metrics
             .queue_depth
             .set(i64::try_from(shared.queue.waiting()).unwrap_or(i64::MAX));
+        shared.metrics.knows(shared.world.counts());
         let began = Instant::now();
         let kind = match owner {
             Owner::Agency { .. } => "Agency",

@@ -123,6 +123,14 @@ impl Metrics {
         text
     }
 
+    /// Remembers how many objects of each kind are known.
+    pub fn knows(&self, counts: [(&'static str, usize); 3]) {
+        for (kind, count) in counts {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.objects.get_or_create(&KindLabels { kind }).set(count);
+        }
+    }
+
     /// Counts how a reconcile ended.
     pub fn reconciled(&self, kind: &'static str, outcome: &'static str, took: Duration) {
         self.reconciles.get_or_create(&ReconcileLabels { kind, outcome }).inc();

@@ -27,7 +27,7 @@ impl Default for QueueLimits {
         Self {
             running_per_group: 4,
             first_retry: Duration::from_millis(200),
-            last_retry: Duration::from_secs(300),
+            last_retry: Duration::from_mins(5),
         }
     }
 }

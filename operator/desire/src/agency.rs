@@ -41,7 +41,7 @@ pub fn plan_agency(agency: &Agency, facts: &AgencyFacts<'_>) -> Plan {
     }
     let plots = plots(agency, facts);
     let sharers: Vec<Sharer<'_>> = plots.iter().map(Plot::sharer).collect();
-    let shares = shares(&agency.spec.quota, &sharers, &facts.systems);
+    let quotas = shares(&agency.spec.quota, &sharers, &facts.systems);
     plan.problems
         .extend(plots.iter().filter_map(|plot| plot.standing.problem(plot, &name)));
     plan.problems.extend(shortage(agency, facts));
@@ -56,7 +56,7 @@ pub fn plan_agency(agency: &Agency, facts: &AgencyFacts<'_>) -> Plan {
             .extend(namespace_objects(&name, &agency.spec, &plot.name, facts));
     }
     plan.objects
-        .extend(shares.into_iter().map(|share| resource_quota(&name, share)));
+        .extend(quotas.into_iter().map(|share| resource_quota(&name, share)));
     // Stable: quotas keep the order in which they may be written.
     plan.objects.sort_by_key(|object| object.key.kind);
     if !facts.crd_terminating {

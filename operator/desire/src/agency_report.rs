@@ -81,12 +81,11 @@ fn namespaces_ready(agency: &Agency, applied: &Applied, plots: &[Plot<'_>]) -> F
         let message = format!("not seen yet: {}", missing.join(", "));
         return Finding::unknown(KIND, Reason::Provisioned, message);
     }
-    let notices: String = applied
+    let notices = applied
         .problems()
         .iter()
         .filter(|problem| problem.reason == Reason::NamespaceNotListed)
-        .map(|problem| format!("; {}", problem.message))
-        .collect();
+        .fold(String::new(), |notices, problem| notices + "; " + &problem.message);
     let names: Vec<&str> = plots.iter().map(|plot| plot.name.as_str()).collect();
     let message = format!(
         "set up with quota, limits, rights and network policies: {}{notices}",

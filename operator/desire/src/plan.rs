@@ -23,11 +23,14 @@ pub enum Owner {
 }
 
 impl Owner {
+    /// The field manager that systems' objects are applied with.
+    pub const SYSTEM_FIELD_MANAGER: &'static str = "maru-system";
+
     /// The field manager of server-side apply: one for each controller.
     pub const fn field_manager(&self) -> &'static str {
         match self {
             Self::Agency { .. } => "maru-agency",
-            Self::System { .. } => "maru-system",
+            Self::System { .. } => Self::SYSTEM_FIELD_MANAGER,
         }
     }
 }

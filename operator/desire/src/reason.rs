@@ -91,7 +91,7 @@ reasons! {
     ImagePullFailed,
     /// A container ends again and again.
     CrashLooping,
-    /// A container cannot be configured: a Secret or ConfigMap is missing, or the image runs as root.
+    /// A container cannot be configured: a Secret or `ConfigMap` is missing, or the image runs as root.
     ContainerConfigError,
     /// No node has room for a pod.
     Unschedulable,

@@ -94,7 +94,7 @@ impl Children {
         } else {
             wake.push((owner.clone(), Urgency::Now));
         }
-        self.put(key, owner, seen, facts);
+        self.put(key, &owner, seen, facts);
         wake
     }
 
@@ -109,7 +109,7 @@ impl Children {
         }
         if let Some(owner) = read::owner(object) {
             let facts = read::facts(key.kind, object);
-            self.put(key.clone(), owner, seen, facts);
+            self.put(key.clone(), &owner, seen, facts);
         }
     }
 
@@ -151,10 +151,10 @@ impl Children {
         gone.iter().flat_map(|key| self.forget(key)).collect()
     }
 
-    fn put(&mut self, key: ObjectKey, owner: Owner, seen: Seen, facts: Facts) {
+    fn put(&mut self, key: ObjectKey, owner: &Owner, seen: Seen, facts: Facts) {
         let facts = (facts != Facts::None).then(|| Box::new(facts));
         if let Some(child) = self.by_key.get_mut(&key)
-            && *child.owner == owner
+            && *child.owner == *owner
         {
             child.seen = seen;
             child.facts = facts;
@@ -164,7 +164,7 @@ impl Children {
         let key = Arc::new(key);
         let owner = self
             .by_owner
-            .get_key_value(&owner)
+            .get_key_value(owner)
             .map_or_else(|| Arc::new(owner.clone()), |(owner, _)| Arc::clone(owner));
         self.by_owner
             .entry(Arc::clone(&owner))

@@ -39,10 +39,9 @@ impl World {
                 ))
             })
             .collect();
-        let owner = Owner::Agency { name: name.clone() };
         let owned = state
             .children
-            .of(&owner)
+            .of(&Owner::Agency { name: name.clone() })
             .map(|(key, _)| key.clone())
             .filter(|key| key.kind != ObjectKind::Namespace)
             .collect();

@@ -277,7 +277,7 @@ impl State {
         let bound_before = known.map(|known| bound_namespaces(known));
         let agency = Arc::new(agency);
         let bound_now = bound_namespaces(&agency);
-        let change = self.primaries.put_agency(Arc::clone(&agency));
+        let change = self.primaries.put_agency(&agency);
         let mut wake = Vec::new();
         if change != Change::None {
             wake.push((Owner::Agency { name: name.clone() }, Urgency::Now));
@@ -314,7 +314,7 @@ impl State {
             return Vec::new();
         }
         system.metadata.managed_fields = None;
-        let (change, touched) = self.primaries.put_system(Arc::new(system));
+        let (change, touched) = self.primaries.put_system(&Arc::new(system));
         let mut wake: Wake = touched
             .iter()
             .map(|other| (system_owner(other), Urgency::Now))

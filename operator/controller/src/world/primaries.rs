@@ -74,9 +74,9 @@ impl Primaries {
         })
     }
 
-    pub(crate) fn put_agency(&mut self, agency: Arc<Agency>) -> Change {
+    pub(crate) fn put_agency(&mut self, agency: &Arc<Agency>) -> Change {
         let name = agency.name_any();
-        let before = self.agencies.insert(name.clone(), Arc::clone(&agency));
+        let before = self.agencies.insert(name.clone(), Arc::clone(agency));
         for namespace in before.iter().flat_map(|before| before.namespace_names()) {
             remove_from(&mut self.listed_by, &namespace, &name);
         }
@@ -102,9 +102,9 @@ impl Primaries {
     }
 
     /// Remembers a system. Gives back what changed and the systems whose own plan depends on the change.
-    pub(crate) fn put_system(&mut self, system: Arc<AgencySystem>) -> (Change, BTreeSet<SystemKey>) {
-        let key = key_of(&system);
-        let before = self.systems.insert(key.clone(), Arc::clone(&system));
+    pub(crate) fn put_system(&mut self, system: &Arc<AgencySystem>) -> (Change, BTreeSet<SystemKey>) {
+        let key = key_of(system);
+        let before = self.systems.insert(key.clone(), Arc::clone(system));
         let intent = before
             .as_ref()
             .is_none_or(|before| before.spec != system.spec || !same_life(&before.metadata, &system.metadata));
@@ -124,7 +124,7 @@ impl Primaries {
             let caller = SystemKey::new(caller.namespace.clone(), caller.name.clone());
             self.callees.entry(caller).or_default().insert(key.clone());
         }
-        touched.extend(self.touched_by(&key, &system));
+        touched.extend(self.touched_by(&key, system));
         touched.remove(&key);
         (Change::Intent, touched)
     }

@@ -1,6 +1,8 @@
 //! Reading off a live object what the operator remembers of it.
 
 use super::children::Facts;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
+use kube::ResourceExt;
 use kube::core::DynamicObject;
 use maru_desire::{AGENCY_LABEL, COMPONENT_LABEL, SYSTEM_LABEL};
 use maru_desire::{DeploymentFacts, ObjectKey, ObjectKind, Owner, RouteFacts, Trouble, VolumeFacts};
@@ -59,7 +61,9 @@ fn deployment(object: &DynamicObject) -> DeploymentFacts {
         desired: number(data, "/spec/replicas"),
         updated: number(data, "/status/updatedReplicas"),
         available: number(data, "/status/availableReplicas"),
+        ready: number(data, "/status/readyReplicas"),
         total: number(data, "/status/replicas"),
+        replicas_ours: object.managed_fields().iter().any(owns_replicas),
         observed_generation_current: data.pointer("/status/observedGeneration").and_then(Value::as_i64)
             == object.metadata.generation,
         failure: conditions(data).find_map(|condition| {
@@ -74,6 +78,13 @@ fn deployment(object: &DynamicObject) -> DeploymentFacts {
             })
         }),
     }
+}
+
+/// Whether this entry says that the systems' field manager set `spec.replicas`.
+fn owns_replicas(entry: &ManagedFieldsEntry) -> bool {
+    let fields = entry.fields_v1.as_ref().map(|fields| &fields.0);
+    entry.manager.as_deref() == Some(Owner::SYSTEM_FIELD_MANAGER)
+        && fields.is_some_and(|fields| fields.pointer("/f:spec/f:replicas").is_some())
 }
 
 fn volume(object: &DynamicObject) -> VolumeFacts {

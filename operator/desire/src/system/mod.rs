@@ -81,7 +81,7 @@ pub fn plan_system(system: &AgencySystem, facts: &SystemFacts<'_>) -> Plan {
         .cloned()
         .collect();
     plan.sweep.retain(|key| !key.kind.holds_tenant_data());
-    plan.sweep.sort_by(|one, other| other.kind.cmp(&one.kind));
+    plan.sweep.sort_by_key(|key| std::cmp::Reverse(key.kind));
     plan
 }
 
@@ -96,7 +96,7 @@ fn leave(mut plan: Plan, system: &AgencySystem, facts: &SystemFacts<'_>) -> Plan
             .filter(|key| deletes || !key.kind.holds_tenant_data())
             .cloned()
             .collect();
-        plan.sweep.sort_by(|one, other| other.kind.cmp(&one.kind));
+        plan.sweep.sort_by_key(|key| std::cmp::Reverse(key.kind));
         for key in plan
             .sweep
             .iter()
