@@ -117,10 +117,6 @@ async fn the_api_server_refuses_what_the_checker_refuses_and_in_the_same_words()
         };
         assert_eq!(problems.len(), 1, "{problems:?}, and the API server: {answer}");
         let problem = &problems[0];
-        assert!(
-            answer.contains(problem.field.trim_start_matches('.')),
-            "{problem}: {answer}"
-        );
         // Shapes have words of their own on the API server; rules and patterns have ours.
         let own = [
             "unknown field",
@@ -129,7 +125,15 @@ async fn the_api_server_refuses_what_the_checker_refuses_and_in_the_same_words()
             "must be one of",
             "must be a date",
         ];
-        if !own.iter().any(|words| problem.message.starts_with(words)) {
+        let is_shape = own.iter().any(|words| problem.message.starts_with(words));
+        // Of a shape, server-side apply names an item of a list by its key, and we by its place.
+        let field = if is_shape {
+            problem.field.rsplit('.').next().unwrap()
+        } else {
+            problem.field.trim_start_matches('.')
+        };
+        assert!(answer.contains(field), "{problem}: {answer}");
+        if !is_shape {
             assert!(answer.contains(&problem.message), "{problem}: {answer}");
         }
     }
