@@ -4,9 +4,6 @@
 //! asks for the status ([`report_agency`], [`report_system`]). The status takes an [`Applied`], which only a carried-out plan
 //! becomes.
 
-// The rules of quotas and names are ahead of the planner, which does not use all of them yet.
-#![allow(dead_code)]
-
 mod agency;
 mod agency_report;
 mod deletion;

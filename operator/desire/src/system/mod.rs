@@ -1,40 +1,51 @@
-//! A system's plan and its status.
+//! A system's plan: what it wants of its namespace.
 
-mod workload;
+mod health;
+mod job;
+mod pod;
+mod report;
+mod route;
+mod scaling;
+mod service;
+mod site;
+mod storage;
 
-use crate::facts::{AgencyBinding, DeploymentFacts, SystemDemand, SystemFacts, SystemKey};
-use crate::object::ObjectKind;
-use crate::outcome::Applied;
+pub use report::report_system;
+
+use crate::deletion::{lets_data_go, listed, objects_go, sweep};
+use crate::facts::{AgencyBinding, SystemDemand, SystemFacts, SystemKey};
+use crate::names;
+use crate::object::{ObjectKey, ObjectKind, WantedObject};
 use crate::plan::{Finalizer, Owner, Plan, Problem};
-use crate::quantity::{Amounts, Resource};
+use crate::quantity::{Amounts, Resource, pod_requests};
 use crate::reason::Reason;
-use crate::status::{Finding, merge_conditions};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube_core::ResourceExt;
-use maru_crds::{
-    AgencySystem, AgencySystemStatus, ComponentStatus, DeletionPolicy, RequestedResources, Scale, SystemKind,
-};
-use std::collections::BTreeMap;
+use maru_crds::{AgencySystem, Scale, SystemKind};
+use pod::Part;
+use route::Routes;
+use site::{Parts, Site};
 
-/// What a system asks for at most: every component at its largest scale.
+/// What a system asks for at most, as a quota counts it: the pods of every component at its largest scale and one run of every
+/// job, its Services, its volume claims and the storage in them. A suspended system runs no pods. What a `selector` finds is not
+/// Maru's to foresee, and an external system is not here.
 pub fn demand(system: &AgencySystem) -> SystemDemand {
     let mut amounts = Amounts::default();
-    for component in &system.spec.components {
-        let replicas = match component.replicas.scale() {
-            Scale::Fixed(replicas) => replicas,
-            Scale::Auto { max, .. } => max,
-        };
-        let mut one = Amounts::default();
-        one.add(
-            &Resource::Cpu,
-            Resource::Cpu.read(&component.resources.cpu).unwrap_or_default(),
-        );
-        one.add(
-            &Resource::Memory,
-            Resource::Memory.read(&component.resources.memory).unwrap_or_default(),
-        );
-        one.add(&Resource::Pods, 1);
-        amounts.add_times(&one, i64::from(replicas));
+    if system.spec.kind() == SystemKind::Components {
+        let name = system.name_any();
+        for component in &system.spec.components {
+            let most = match component.replicas.scale() {
+                Scale::Fixed(replicas) => replicas,
+                Scale::Auto { max, .. } => max,
+            };
+            let most = if system.spec.suspended { 0 } else { most };
+            amounts.add_times(&part_demand(&name, &Part::from(component), most), 1);
+        }
+        for job in &system.spec.jobs {
+            amounts.add_times(
+                &part_demand(&name, &Part::from(job), i32::from(!system.spec.suspended)),
+                1,
+            );
+        }
     }
     SystemDemand {
         system: SystemKey::new(system.namespace().unwrap_or_default(), system.name_any()),
@@ -42,189 +53,181 @@ pub fn demand(system: &AgencySystem) -> SystemDemand {
     }
 }
 
+fn part_demand(system: &str, part: &Part<'_>, pods: i32) -> Amounts {
+    let mut amounts = Amounts::default();
+    amounts.add_times(&pod_requests(&pod::spec(system, part)), i64::from(pods.max(0)));
+    amounts.add(&Resource::Services, i64::from(!part.ports.is_empty()));
+    for (_, volume) in storage::persistent(part) {
+        amounts.add(&Resource::Claims, 1);
+        amounts.add(
+            &Resource::Storage,
+            Resource::Storage.read(&volume.size).unwrap_or_default(),
+        );
+    }
+    amounts
+}
+
 /// What a system wants of its namespace.
+///
+/// While its agency is not set up, or has spent a budget that says `onExceeded: BlockNew`, the components and jobs that run already
+/// go on and are kept healed, and those that do not are left out.
 pub fn plan_system(system: &AgencySystem, facts: &SystemFacts<'_>) -> Plan {
-    let mut plan = Plan {
-        owner: Owner::System {
-            namespace: system.namespace().unwrap_or_default(),
-            name: system.name_any(),
-        },
-        objects: Vec::new(),
-        sweep: Vec::new(),
-        uids: BTreeMap::new(),
-        finalizer: Finalizer::Hold,
-        problems: Vec::new(),
-    };
+    let key = SystemKey::new(system.namespace().unwrap_or_default(), system.name_any());
+    let mut plan = Plan::empty(Owner::System {
+        namespace: key.namespace.clone(),
+        name: key.name.clone(),
+    });
     if system.metadata.deletion_timestamp.is_some() {
-        return leave(plan, system, facts);
+        leave(&mut plan, system, facts);
+        return plan;
+    }
+    if facts.namespace_terminating {
+        let message = format!(
+            "namespace {} is being deleted: nothing can be created in it",
+            key.namespace
+        );
+        plan.problems.push(Problem::new(Reason::NamespaceTerminating, message));
+        return plan;
     }
     let agency = match &facts.agency {
         AgencyBinding::Missing => {
-            let message =
-                "the namespace belongs to no agency; label it maru.dev/agency=NAME or use an agency's namespace";
+            let message = format!(
+                "namespace {} belongs to no agency: create the system in one of an agency's namespaces, or list this one in an \
+                 Agency's spec.namespaces",
+                key.namespace
+            );
             plan.problems.push(Problem::new(Reason::AgencyMissing, message));
             return plan;
         }
-        AgencyBinding::NotReady { why, .. } => {
-            plan.problems.push(Problem::new(Reason::AgencyNotReady, why.clone()));
-            return plan;
+        AgencyBinding::NotReady { name, why } => {
+            let message = format!("{why}; what runs goes on, and nothing new begins until it is");
+            plan.problems.push(Problem::new(Reason::AgencyNotReady, message));
+            name
         }
         AgencyBinding::Found { name, .. } => name,
     };
-    if system.spec.kind() == SystemKind::Components && !facts.namespace_terminating {
-        plan.objects = workload::objects(system, agency, facts);
+    let site = Site {
+        system,
+        key,
+        agency,
+        facts,
+    };
+    fill(&mut plan, &site);
+    plan
+}
+
+/// The objects of a system that lives, and what is to go of those it has.
+fn fill(plan: &mut Plan, site: &Site<'_>) {
+    let parts = site.parts();
+    let routes = Routes::of(site, &parts);
+    for part in &parts.running {
+        plan.objects.extend(part_objects(site, part, &routes));
+        plan.problems.extend(storage::problems(site, part));
     }
-    plan.sweep = facts
+    if !parts.running.is_empty() {
+        plan.objects.push(service::account(site));
+    }
+    plan.objects.extend(routes.objects(site));
+    // Stable, so that within a kind the order of the spec stays.
+    plan.objects.sort_by_key(|object| object.key.kind);
+    plan.problems.extend(doubled(&parts));
+    plan.problems.extend(withheld(site, &parts));
+    plan.problems.extend(routes.problems.iter().cloned());
+    let goes: Vec<ObjectKey> = site
+        .facts
         .owned
         .iter()
+        .filter(|key| !key.kind.holds_tenant_data() && !routes.keeps(site, key))
         .filter(|key| !plan.objects.iter().any(|object| object.key == **key))
         .cloned()
         .collect();
-    plan.sweep.retain(|key| !key.kind.holds_tenant_data());
-    plan.sweep.sort_by_key(|key| std::cmp::Reverse(key.kind));
-    plan
+    sweep(plan, goes, &site.facts.volumes);
+}
+
+fn part_objects(site: &Site<'_>, part: &Part<'_>, routes: &Routes<'_>) -> Vec<WantedObject> {
+    let mut objects = vec![service::policy(site, part, routes)];
+    objects.extend(storage::claims(site, part));
+    match (part.component, part.job) {
+        (Some(component), _) => {
+            objects.extend(service::service(site, component));
+            objects.push(scaling::deployment(site, component));
+            objects.extend(scaling::autoscaler(site, component));
+            objects.extend(scaling::disruption_budget(site, component));
+        }
+        (None, Some(scheduled)) => objects.push(job::cron_job(site, scheduled)),
+        (None, None) => {}
+    }
+    objects
+}
+
+/// Admission refuses a job of a component's name; a file that was never admitted may have one all the same.
+fn doubled(parts: &Parts<'_>) -> Option<Problem> {
+    let message = format!(
+        "more than one component or job is called {}: only the first is run; give each a name of its own",
+        listed(parts.doubled.iter().copied())
+    );
+    (!parts.doubled.is_empty()).then(|| Problem::new(Reason::Duplicate, message))
+}
+
+fn withheld(site: &Site<'_>, parts: &Parts<'_>) -> Option<Problem> {
+    let AgencyBinding::Found {
+        name,
+        blocked: Some(figures),
+    } = &site.facts.agency
+    else {
+        return None;
+    };
+    let message = format!(
+        "not started: {}. The budget of agency {name} is spent ({figures}) and it says onExceeded: BlockNew: what runs goes on, \
+         and nothing new begins until the next month, or until spec.budget of the agency is raised",
+        listed(parts.withheld.iter().copied())
+    );
+    (!parts.withheld.is_empty()).then(|| Problem::new(Reason::BudgetExceeded, message))
 }
 
 /// The plan of a system that is being deleted: what runs goes, its volumes go only where `deletionPolicy: Delete` was set before.
-fn leave(mut plan: Plan, system: &AgencySystem, facts: &SystemFacts<'_>) -> Plan {
+/// With a namespace or a definition that is going nothing is deleted here: the one takes everything along, the other is a mistake.
+fn leave(plan: &mut Plan, system: &AgencySystem, facts: &SystemFacts<'_>) {
+    plan.finalizer = Finalizer::Release;
+    if facts.crd_terminating || facts.namespace_terminating {
+        return;
+    }
     let recorded = system.status.as_ref().and_then(|status| status.deletion_policy);
-    let deletes = system.spec.deletion_policy == DeletionPolicy::Delete && recorded == Some(DeletionPolicy::Delete);
-    if !facts.crd_terminating && !facts.namespace_terminating {
-        plan.sweep = facts
-            .owned
-            .iter()
-            .filter(|key| deletes || !key.kind.holds_tenant_data())
-            .cloned()
-            .collect();
-        plan.sweep.sort_by_key(|key| std::cmp::Reverse(key.kind));
-        for key in plan
-            .sweep
-            .iter()
-            .filter(|key| key.kind == ObjectKind::PersistentVolumeClaim)
-        {
-            plan.uids.extend(
-                facts
-                    .volumes
-                    .get(&key.name)
-                    .map(|volume| (key.clone(), volume.uid.clone())),
-            );
-        }
+    let data_goes = lets_data_go(system.spec.deletion_policy, recorded);
+    objects_go(plan, &facts.owned, &facts.volumes, data_goes);
+    if plan.finalizer == Finalizer::Wait {
+        let names: Vec<String> = plan.sweep.iter().map(ToString::to_string).collect();
+        let message = format!("being deleted: {}", listed(names.iter().map(String::as_str)));
+        plan.problems.push(Problem::new(Reason::Deleting, message));
     }
-    plan.finalizer = if plan.sweep.is_empty() {
-        Finalizer::Release
-    } else {
-        Finalizer::Wait
-    };
-    plan
 }
 
-/// The system's status after a plan was carried out, from facts gathered after it. `now` becomes the transition time of
-/// conditions that flipped and is used for nothing else.
-pub fn report_system(
-    system: &AgencySystem,
-    facts: &SystemFacts<'_>,
-    applied: &Applied,
-    now: &Time,
-) -> AgencySystemStatus {
-    let previous = system.status.clone().unwrap_or_default();
-    let generation = system.metadata.generation;
-    let (ready, reason, message) = readiness(system, facts, applied);
-    let finding = if ready {
-        Finding::yes("Ready", reason, message)
-    } else {
-        Finding::no("Ready", reason, message)
-    };
-    let conditions = merge_conditions(&previous.conditions, vec![finding], generation, now);
-    let components: Vec<ComponentStatus> = system
-        .spec
-        .components
-        .iter()
-        .map(|component| {
-            let deployment = facts.deployments.get(&component.name);
-            ComponentStatus {
-                name: component.name.clone(),
-                image: Some(component.image.clone()),
-                replicas: deployment.map_or(0, |deployment| deployment.desired),
-                ready_replicas: deployment.map_or(0, |deployment| deployment.available),
-            }
-        })
-        .collect();
-    let up = facts
-        .deployments
-        .values()
-        .filter(|deployment| is_up(deployment))
-        .count();
-    let deleting = system.metadata.deletion_timestamp.is_some();
-    let amounts = demand(system).amounts;
-    AgencySystemStatus {
-        observed_generation: generation,
-        conditions,
-        agency: match &facts.agency {
-            AgencyBinding::Missing => None,
-            AgencyBinding::NotReady { name, .. } | AgencyBinding::Found { name, .. } => Some(name.clone()),
-        },
-        ready: (!components.is_empty()).then(|| format!("{up}/{}", components.len())),
-        replicas: Some(components.iter().map(|component| component.replicas).sum()),
-        ready_replicas: Some(components.iter().map(|component| component.ready_replicas).sum()),
-        components,
-        requested: (!system.spec.components.is_empty()).then(|| RequestedResources {
-            cpu: Some(Resource::Cpu.write(amounts.get(&Resource::Cpu))),
-            memory: Some(Resource::Memory.write(amounts.get(&Resource::Memory))),
-            ..RequestedResources::default()
-        }),
-        deletion_policy: if deleting {
-            previous.deletion_policy
+/// The kinds of objects that a component or a job that runs has under its own name.
+const KINDS_OF_PARTS: [ObjectKind; 6] = [
+    ObjectKind::NetworkPolicy,
+    ObjectKind::Service,
+    ObjectKind::Deployment,
+    ObjectKind::CronJob,
+    ObjectKind::HorizontalPodAutoscaler,
+    ObjectKind::PodDisruptionBudget,
+];
+
+impl Part<'_> {
+    /// The name of the part's objects.
+    fn object_name(&self, system: &str) -> String {
+        if self.job.is_some() {
+            names::job_name(system, self.name)
         } else {
-            Some(system.spec.deletion_policy)
-        },
-        ..previous
-    }
-}
-
-fn readiness(system: &AgencySystem, facts: &SystemFacts<'_>, applied: &Applied) -> (bool, Reason, String) {
-    if let Some(problem) = applied.problems().first() {
-        return (false, problem.reason, problem.message.clone());
-    }
-    if let Some((key, _, message)) = applied.refused().next() {
-        return (false, Reason::Refused, format!("{key}: {message}"));
-    }
-    if system.spec.suspended {
-        return (
-            true,
-            Reason::Suspended,
-            "spec.suspended is true: no pods and no jobs run".to_owned(),
-        );
-    }
-    for component in &system.spec.components {
-        let name = &component.name;
-        let Some(deployment) = facts.deployments.get(name) else {
-            return (
-                false,
-                Reason::RollingOut,
-                format!("component {name} has no Deployment yet"),
-            );
-        };
-        if let Some(failure) = &deployment.failure {
-            return (
-                false,
-                Reason::PodsRefused,
-                format!("component {name}: {}: {}", failure.reason, failure.message),
-            );
-        }
-        if !is_up(deployment) {
-            let waiting = facts.pods.get(name).and_then(|pods| pods.waiting.as_ref());
-            let why = waiting
-                .map(|waiting| format!(": {}: {}", waiting.reason, waiting.message))
-                .unwrap_or_default();
-            let counts = format!("{} of {} pods are available", deployment.available, deployment.desired);
-            return (false, Reason::RollingOut, format!("component {name}: {counts}{why}"));
+            names::component_name(system, self.name)
         }
     }
-    (true, Reason::Ready, "everything asked for is there".to_owned())
-}
 
-const fn is_up(deployment: &DeploymentFacts) -> bool {
-    deployment.observed_generation_current
-        && deployment.updated >= deployment.desired
-        && deployment.available >= deployment.desired
+    /// Whether any object of it is there. A claim is not enough: it may be left from a system that was deleted.
+    fn has_begun(&self, site: &Site<'_>) -> bool {
+        let name = self.object_name(&site.key.name);
+        KINDS_OF_PARTS.iter().any(|kind| {
+            let key = ObjectKey::new(*kind, site.key.namespace.as_str(), name.as_str());
+            site.facts.owned.contains(&key)
+        })
+    }
 }
