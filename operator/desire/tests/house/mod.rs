@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// All documents of the examples that are of a kind, by their names.
-pub fn examples<K: DeserializeOwned>(kind: &str) -> Vec<K> {
+pub(crate) fn examples<K: DeserializeOwned>(kind: &str) -> Vec<K> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crds/examples");
     let mut files: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
@@ -33,7 +33,7 @@ pub fn examples<K: DeserializeOwned>(kind: &str) -> Vec<K> {
 }
 
 /// An installation whose Gateway ends TLS.
-pub fn platform() -> Platform {
+pub(crate) fn platform() -> Platform {
     Platform {
         route_api: RouteApi::HttpRoute,
         gateway: Some(GatewayRef {
@@ -49,12 +49,12 @@ pub fn platform() -> Platform {
 }
 
 /// A system `docs` in namespace `mois` with this spec.
-pub fn system(spec: Value) -> AgencySystem {
+pub(crate) fn system(spec: Value) -> AgencySystem {
     named("docs", spec)
 }
 
 /// A system in namespace `mois`.
-pub fn named(name: &str, spec: Value) -> AgencySystem {
+pub(crate) fn named(name: &str, spec: Value) -> AgencySystem {
     let metadata = json!({"name": name, "namespace": "mois", "generation": 1});
     serde_json::from_value(json!({
         "apiVersion": "maru.dev/v1alpha1", "kind": "AgencySystem", "metadata": metadata, "spec": spec,
@@ -63,7 +63,7 @@ pub fn named(name: &str, spec: Value) -> AgencySystem {
 }
 
 /// A component `web` that listens on port 8080, with more fields.
-pub fn web(more: Value) -> Value {
+pub(crate) fn web(more: Value) -> Value {
     let mut component = json!({
         "name": "web", "image": "maru.dev/hello:1", "ports": [{"name": "http", "port": 8080}],
     });
@@ -74,7 +74,7 @@ pub fn web(more: Value) -> Value {
 }
 
 /// Facts about a system in a namespace of agency `mois`, of which nothing is there yet.
-pub fn facts(platform: &Platform) -> SystemFacts<'_> {
+pub(crate) fn facts(platform: &Platform) -> SystemFacts<'_> {
     SystemFacts {
         platform,
         crd_terminating: false,
@@ -95,7 +95,7 @@ pub fn facts(platform: &Platform) -> SystemFacts<'_> {
 }
 
 /// The plan's object of a kind and name.
-pub fn object<'a>(plan: &'a Plan, kind: ObjectKind, name: &str) -> &'a Value {
+pub(crate) fn object<'a>(plan: &'a Plan, kind: ObjectKind, name: &str) -> &'a Value {
     let found = plan
         .objects
         .iter()
@@ -107,13 +107,13 @@ pub fn object<'a>(plan: &'a Plan, kind: ObjectKind, name: &str) -> &'a Value {
 }
 
 /// The names of the plan's objects of a kind.
-pub fn names(plan: &Plan, kind: ObjectKind) -> Vec<&str> {
+pub(crate) fn names(plan: &Plan, kind: ObjectKind) -> Vec<&str> {
     let objects = plan.objects.iter().filter(|object| object.key.kind == kind);
     objects.map(|object| object.key.name.as_str()).collect()
 }
 
 /// Writes a system's plan into its facts, as the API server would.
-pub fn carry_out(plan: &Plan, facts: &mut SystemFacts<'_>) -> Applied {
+pub(crate) fn carry_out(plan: &Plan, facts: &mut SystemFacts<'_>) -> Applied {
     let mut outcomes = Vec::new();
     for WantedObject { key, body } in &plan.objects {
         facts.owned.insert(key.clone());
@@ -170,7 +170,7 @@ fn write_claim(key: &ObjectKey, body: &Value, facts: &mut SystemFacts<'_>) {
 }
 
 /// All pods of all Deployments are there and available.
-pub fn settle(facts: &mut SystemFacts<'_>) {
+pub(crate) fn settle(facts: &mut SystemFacts<'_>) {
     for there in facts.deployments.values_mut() {
         *there = DeploymentFacts {
             updated: there.desired,
@@ -185,7 +185,7 @@ pub fn settle(facts: &mut SystemFacts<'_>) {
 }
 
 /// Plans, carries the plan out and reports.
-pub fn turn(system: &AgencySystem, facts: &mut SystemFacts<'_>) -> (Plan, AgencySystemStatus) {
+pub(crate) fn turn(system: &AgencySystem, facts: &mut SystemFacts<'_>) -> (Plan, AgencySystemStatus) {
     let plan = plan_system(system, facts);
     let applied = carry_out(&plan, facts);
     let status = report_system(system, facts, &applied, &noon());
@@ -193,19 +193,19 @@ pub fn turn(system: &AgencySystem, facts: &mut SystemFacts<'_>) -> (Plan, Agency
 }
 
 /// A condition of a status as `status reason: message`.
-pub fn condition(status: &AgencySystemStatus, kind: &str) -> String {
+pub(crate) fn condition(status: &AgencySystemStatus, kind: &str) -> String {
     let found = status.conditions.iter().find(|condition| condition.type_ == kind);
     let found = found.unwrap_or_else(|| panic!("no condition {kind} in {:?}", status.conditions));
     format!("{} {}: {}", found.status, found.reason, found.message)
 }
 
 /// Some moment.
-pub fn noon() -> Time {
+pub(crate) fn noon() -> Time {
     serde_json::from_value(json!("2026-07-01T12:00:00Z")).unwrap()
 }
 
 /// Facts about an agency of which nothing is there yet.
-pub fn agency_facts(platform: &Platform) -> AgencyFacts<'_> {
+pub(crate) fn agency_facts(platform: &Platform) -> AgencyFacts<'_> {
     AgencyFacts {
         platform,
         crd_terminating: false,
@@ -216,7 +216,11 @@ pub fn agency_facts(platform: &Platform) -> AgencyFacts<'_> {
 }
 
 /// Writes an agency's plan into its facts, object by object; `after` sees the facts after each.
-pub fn carry_out_agency(plan: &Plan, facts: &mut AgencyFacts<'_>, mut after: impl FnMut(&AgencyFacts<'_>)) -> Applied {
+pub(crate) fn carry_out_agency(
+    plan: &Plan,
+    facts: &mut AgencyFacts<'_>,
+    mut after: impl FnMut(&AgencyFacts<'_>),
+) -> Applied {
     let mut outcomes = Vec::new();
     for WantedObject { key, body } in &plan.objects {
         match key.kind {
@@ -254,13 +258,13 @@ pub fn carry_out_agency(plan: &Plan, facts: &mut AgencyFacts<'_>, mut after: imp
 }
 
 /// The components of a system by name.
-pub fn component<'a>(system: &'a AgencySystem, name: &str) -> &'a Component {
+pub(crate) fn component<'a>(system: &'a AgencySystem, name: &str) -> &'a Component {
     let mut components = system.spec.components.iter();
     components.find(|component| component.name == name).unwrap()
 }
 
 /// An agency with this spec.
-pub fn agency(name: &str, spec: Value) -> Agency {
+pub(crate) fn agency(name: &str, spec: Value) -> Agency {
     serde_json::from_value(json!({
         "apiVersion": "maru.dev/v1alpha1", "kind": "Agency", "metadata": {"name": name, "generation": 1}, "spec": spec,
     }))
