@@ -49,12 +49,12 @@ pub(crate) fn platform() -> Platform {
 }
 
 /// A system `docs` in namespace `mois` with this spec.
-pub(crate) fn system(spec: Value) -> AgencySystem {
+pub(crate) fn system(spec: &Value) -> AgencySystem {
     named("docs", spec)
 }
 
 /// A system in namespace `mois`.
-pub(crate) fn named(name: &str, spec: Value) -> AgencySystem {
+pub(crate) fn named(name: &str, spec: &Value) -> AgencySystem {
     let metadata = json!({"name": name, "namespace": "mois", "generation": 1});
     serde_json::from_value(json!({
         "apiVersion": "maru.dev/v1alpha1", "kind": "AgencySystem", "metadata": metadata, "spec": spec,
@@ -63,12 +63,12 @@ pub(crate) fn named(name: &str, spec: Value) -> AgencySystem {
 }
 
 /// A component `web` that listens on port 8080, with more fields.
-pub(crate) fn web(more: Value) -> Value {
+pub(crate) fn web(more: &Value) -> Value {
     let mut component = json!({
         "name": "web", "image": "maru.dev/hello:1", "ports": [{"name": "http", "port": 8080}],
     });
     if let (Value::Object(component), Value::Object(more)) = (&mut component, more) {
-        component.extend(more);
+        component.extend(more.clone());
     }
     component
 }
@@ -264,7 +264,7 @@ pub(crate) fn component<'a>(system: &'a AgencySystem, name: &str) -> &'a Compone
 }
 
 /// An agency with this spec.
-pub(crate) fn agency(name: &str, spec: Value) -> Agency {
+pub(crate) fn agency(name: &str, spec: &Value) -> Agency {
     serde_json::from_value(json!({
         "apiVersion": "maru.dev/v1alpha1", "kind": "Agency", "metadata": {"name": name, "generation": 1}, "spec": spec,
     }))
