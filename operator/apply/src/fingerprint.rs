@@ -38,9 +38,15 @@ impl Fingerprint {
             }
             merge(&mut owned, project(&Value::Object(live), entry.fields));
         }
+        if let Some(Value::Object(labels)) = owned.pointer_mut("/metadata/labels") {
+            labels.remove(NAME_LABEL);
+        }
         Self::of_wanted(&owned)
     }
 }
+
+/// The label that the API server itself puts on every namespace. Whoever creates the namespace is recorded as its owner.
+const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
 /// One entry of `metadata.managedFields`, as far as it is needed here.
 #[derive(Clone, Copy, Debug)]
