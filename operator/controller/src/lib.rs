@@ -1,6 +1,7 @@
 //! The operator: watches fill the world, a queue shares the work out, and each object's turn is *gather, desire, apply,
 //! report*.
 
+mod events;
 mod http;
 pub mod meter;
 mod metrics;
@@ -18,10 +19,11 @@ use kube::Client;
 use maru_desire::{Owner, Platform};
 use reconcile::Reconciler;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 /// How one replica runs.
 #[derive(Clone, Debug)]
@@ -67,6 +69,8 @@ pub(crate) struct Shared {
     pub(crate) queue: FairQueue<Owner, String>,
     pub(crate) metrics: Arc<Metrics>,
     leads: AtomicBool,
+    /// How many turns began: the id of a turn in the log.
+    turns: AtomicU64,
 }
 
 impl Shared {
@@ -99,6 +103,7 @@ pub async fn run(
         queue: FairQueue::new(settings.queue),
         metrics,
         leads: AtomicBool::new(false),
+        turns: AtomicU64::new(1),
     });
     let mut watches = JoinSet::new();
     let (count, mut listed) = watch::start(&client, &shared, &mut watches);
@@ -170,10 +175,11 @@ async fn lead(client: &Client, shared: &Arc<Shared>, settings: &Settings, ending
         shared.queue.add(owner, line);
     }
     let mut workers = JoinSet::new();
+    let reconciler = Reconciler::new(client.clone());
     for _ in 0..settings.workers {
         let worker = work(
             Arc::clone(shared),
-            Reconciler::new(client.clone()),
+            reconciler.clone(),
             settings.turn_timeout,
             ending.clone(),
         );
@@ -192,34 +198,52 @@ async fn work(shared: Arc<Shared>, reconciler: Reconciler, timeout: Duration, en
             () = ending.cancelled() => return,
             next = shared.queue.next() => next,
         };
-        shared
-            .metrics
-            .queue_depth
-            .set(i64::try_from(shared.queue.waiting()).unwrap_or(i64::MAX));
+        let waiting = i64::try_from(shared.queue.waiting()).unwrap_or(i64::MAX);
+        shared.metrics.queue_depth.set(waiting);
         shared.metrics.knows(shared.world.counts());
-        let began = Instant::now();
-        let kind = match owner {
-            Owner::Agency { .. } => "Agency",
-            Owner::System { .. } => "AgencySystem",
+        let (kind, object) = match &owner {
+            Owner::Agency { name } => ("Agency", name.clone()),
+            Owner::System { namespace, name } => ("AgencySystem", format!("{namespace}/{name}")),
         };
-        let (turn, outcome) = match tokio::time::timeout(timeout, reconciler.turn(&shared, &owner)).await {
-            Ok(Ok(turn @ Turn::Done)) => (turn, "Done"),
-            Ok(Ok(turn @ Turn::Again(_))) => (turn, "Again"),
-            Ok(Ok(turn @ Turn::Failed)) => (turn, "Refused"),
-            Ok(Err(error)) => {
-                tracing::warn!(?owner, %error, "the turn failed and is repeated");
-                (Turn::Failed, "Failed")
-            }
-            Err(_) => {
-                tracing::warn!(
-                    ?owner,
-                    timeout_seconds = timeout.as_secs(),
-                    "the turn took too long and is repeated"
-                );
-                (Turn::Failed, "TimedOut")
-            }
-        };
-        shared.metrics.reconciled(kind, outcome, began.elapsed());
+        let id = shared.turns.fetch_add(1, Ordering::Relaxed);
+        let span = tracing::info_span!("reconcile", kind, object, id);
+        let turn = one_turn(&shared, &reconciler, &owner, kind, timeout)
+            .instrument(span)
+            .await;
         shared.queue.end(&owner, &line, turn);
     }
+}
+
+/// One turn, limited in time and counted.
+async fn one_turn(
+    shared: &Shared,
+    reconciler: &Reconciler,
+    owner: &Owner,
+    kind: &'static str,
+    timeout: Duration,
+) -> Turn {
+    let began = Instant::now();
+    let noted = shared.world.drift_noted();
+    let (turn, outcome) = match tokio::time::timeout(timeout, reconciler.turn(shared, owner)).await {
+        Ok(Ok(turn @ Turn::Done)) => (turn, "Done"),
+        Ok(Ok(turn @ Turn::Again(_))) => (turn, "Again"),
+        Ok(Ok(turn @ Turn::Failed)) => (turn, "Refused"),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the turn failed and is repeated");
+            (Turn::Failed, "Failed")
+        }
+        Err(_) => {
+            let timeout_seconds = timeout.as_secs();
+            tracing::warn!(timeout_seconds, "the turn took too long and is repeated");
+            (Turn::Failed, "TimedOut")
+        }
+    };
+    if turn != Turn::Failed {
+        for kind in shared.world.healed(owner, noted) {
+            shared.metrics.healed(kind);
+        }
+    }
+    shared.metrics.reconciled(kind, outcome, began.elapsed());
+    tracing::debug!(outcome, "the turn ended");
+    turn
 }

@@ -1,6 +1,6 @@
 //! What Prometheus sees of the operator. Label values come from closed sets: kinds, reasons and outcomes, never names.
 
-use maru_desire::{Applied, Outcome};
+use maru_desire::{Applied, ObjectKind, Outcome};
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -137,6 +137,11 @@ impl Metrics {
         self.reconcile_seconds
             .get_or_create(&KindLabels { kind })
             .observe(took.as_secs_f64());
+    }
+
+    /// Counts an owned object that somebody changed or deleted and that was put right.
+    pub fn healed(&self, kind: ObjectKind) {
+        self.drift_healed.get_or_create(&KindLabels { kind: kind.kind() }).inc();
     }
 
     /// Counts what a plan wrote.

@@ -247,11 +247,15 @@ where
         } else {
             0
         };
-        let failures = entry.failures;
-        if std::mem::take(&mut entry.changed_while_running) && turn != Turn::Failed {
-            self.add(key.clone(), group.clone());
-            return;
+        if std::mem::take(&mut entry.changed_while_running) {
+            if turn != Turn::Failed {
+                self.add(key.clone(), group.clone());
+                return;
+            }
+            // What changed may be what was amiss: it is not left for the long waits after many failures.
+            entry.failures = 1;
         }
+        let failures = entry.failures;
         match turn {
             Turn::Done => {
                 self.keys.remove(key);
@@ -369,6 +373,22 @@ mod tests {
         let before = Instant::now();
         queue.next().await;
         assert_eq!(before.elapsed().as_millis(), 0, "a change is looked at at once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_during_a_turn_that_fails_is_looked_at_after_the_shortest_wait() {
+        let queue = queue(4);
+        queue.add(1, "a");
+        for _ in 0..8 {
+            queue.next().await;
+            queue.end(&1, &"a", Turn::Failed);
+        }
+        queue.next().await;
+        queue.add(1, "a");
+        queue.end(&1, &"a", Turn::Failed);
+        let before = Instant::now();
+        queue.next().await;
+        assert_eq!(before.elapsed().as_millis(), 200);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,6 +1,7 @@
 //! One turn of an object: gather, desire, apply, report.
 
 use crate::Shared;
+use crate::events::Events;
 use crate::queue::Turn;
 use crate::world::facts_of_selected;
 use k8s_openapi::api::core::v1::Pod;
@@ -55,12 +56,14 @@ impl ReconcileError {
 pub(crate) struct Reconciler {
     client: Client,
     applier: Applier,
+    events: Events,
 }
 
 impl Reconciler {
     pub(crate) fn new(client: Client) -> Self {
         Self {
             applier: Applier::new(client.clone()),
+            events: Events::new(client.clone()),
             client,
         }
     }
@@ -117,6 +120,15 @@ impl Reconciler {
             let written = api.replace_status(name, &PostParams::default(), &wanted).await;
             let written = written.map_err(ReconcileError::primary("the status was not taken"))?;
             shared.metrics.wrote_primary("Agency", "Status");
+            let before = agency.status.as_ref().map(|status| status.conditions.as_slice());
+            let after = written.status.as_ref().map(|status| status.conditions.as_slice());
+            self.events
+                .tell(
+                    &written.object_ref(&()),
+                    before.unwrap_or_default(),
+                    after.unwrap_or_default(),
+                )
+                .await;
             shared.enqueue(shared.world.wrote_agency(written));
         }
         Ok(turn_after(&applied, plan.finalizer, None))
@@ -158,6 +170,15 @@ impl Reconciler {
             let written = api.replace_status(&key.name, &PostParams::default(), &wanted).await;
             let written = written.map_err(ReconcileError::primary("the status was not taken"))?;
             shared.metrics.wrote_primary("AgencySystem", "Status");
+            let before = system.status.as_ref().map(|status| status.conditions.as_slice());
+            let after = written.status.as_ref().map(|status| status.conditions.as_slice());
+            self.events
+                .tell(
+                    &written.object_ref(&()),
+                    before.unwrap_or_default(),
+                    after.unwrap_or_default(),
+                )
+                .await;
             shared.enqueue(shared.world.wrote_system(written));
         }
         Ok(turn_after(&applied, plan.finalizer, again))

@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DynamicObject};
 use kube::core::ApiResource;
 use kube::runtime::WatchStreamExt;
+use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{Config, Event, watcher};
 use kube::{Client, Resource};
 use maru_crds::{Agency, AgencySystem};
@@ -105,7 +106,7 @@ impl Feed {
         let shared = Arc::clone(&self.shared);
         let listed = Arc::clone(&self.listed);
         Box::pin(async move {
-            let mut events = Box::pin(watcher(api, config).default_backoff());
+            let mut events = Box::pin(watcher(api, config).backoff(Retry::default()));
             let mut first = true;
             while let Some(event) = events.next().await {
                 match event {
@@ -143,6 +144,35 @@ impl Feed {
             ObjectKind::Namespace => shared.world.on_namespace(event),
             _ => shared.world.on_child(kind, &event),
         })
+    }
+}
+
+/// How long a watch that failed waits before it is taken up again: longer each time, up to five seconds. Long enough not to
+/// trouble an API server, short enough that a kind that was away and is back is served at once.
+struct Retry(Duration);
+
+const FIRST_RETRY: Duration = Duration::from_millis(200);
+const LAST_RETRY: Duration = Duration::from_secs(5);
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self(FIRST_RETRY)
+    }
+}
+
+impl Iterator for Retry {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let wait = self.0;
+        self.0 = LAST_RETRY.min(wait * 2);
+        Some(wait)
+    }
+}
+
+impl Backoff for Retry {
+    fn reset(&mut self) {
+        self.0 = FIRST_RETRY;
     }
 }
 

@@ -1,5 +1,6 @@
 //! The objects that Maru wrote, as far as they are remembered: under a kilobyte each, whatever they say.
 
+use super::drift::Drift;
 use super::read;
 use kube::core::DynamicObject;
 use maru_apply::Seen;
@@ -50,6 +51,7 @@ pub(crate) struct Children {
     by_key: HashMap<Arc<ObjectKey>, Child>,
     by_owner: HashMap<Arc<Owner>, Vec<Arc<ObjectKey>>>,
     listed: HashMap<ObjectKind, HashSet<Arc<ObjectKey>>>,
+    pub(crate) drift: Drift,
 }
 
 impl Children {
@@ -84,6 +86,9 @@ impl Children {
         let mut wake = Vec::new();
         if let Some(known) = known {
             seen.applied = known.seen.applied;
+            if known.seen.live != seen.live {
+                self.drift.note(&known.owner, &key, known.seen.live);
+            }
             if let Some(urgency) = compare(known, &seen, &facts) {
                 wake.push((known.owner.as_ref().clone(), urgency));
             }
@@ -100,26 +105,31 @@ impl Children {
 
     /// A write returned the object; nobody needs to look at it.
     pub(crate) fn wrote(&mut self, key: &ObjectKey, object: &DynamicObject, seen: Seen) {
-        if self
-            .by_key
-            .get(key)
-            .is_some_and(|known| known.seen.resource_version > seen.resource_version)
-        {
+        let Some(owner) = read::owner(object) else { return };
+        // First of all: a watch may have told already what others did after this write.
+        self.drift.wrote(&owner, key, seen.live);
+        let known = self.by_key.get(key);
+        if known.is_some_and(|known| known.seen.resource_version > seen.resource_version) {
             return;
         }
-        if let Some(owner) = read::owner(object) {
-            let facts = read::facts(key.kind, object);
-            self.put(key.clone(), &owner, seen, facts);
-        }
+        let facts = read::facts(key.kind, object);
+        self.put(key.clone(), &owner, seen, facts);
     }
 
     /// A watch tells that an object is gone.
     pub(crate) fn forget(&mut self, key: &ObjectKey) -> Vec<(Owner, Urgency)> {
-        let Some((key, child)) = self.by_key.remove_entry(key) else {
+        let Some(child) = self.remove(key) else {
             return Vec::new();
         };
-        self.unlink(&key, &child.owner);
+        self.drift.note(&child.owner, key, child.seen.live);
         vec![(child.owner.as_ref().clone(), Urgency::Now)]
+    }
+
+    /// A write found that an object is gone, or it has another owner now.
+    pub(crate) fn remove(&mut self, key: &ObjectKey) -> Option<Child> {
+        let (key, child) = self.by_key.remove_entry(key)?;
+        self.unlink(&key, &child.owner);
+        Some(child)
     }
 
     /// A watch begins its list anew.
@@ -160,7 +170,7 @@ impl Children {
             child.facts = facts;
             return;
         }
-        self.forget(&key);
+        self.remove(&key);
         let key = Arc::new(key);
         let owner = self
             .by_owner

@@ -3,6 +3,7 @@
 //! No part of it names a client or a runtime. An event goes in, and out come the owners that must be looked at.
 
 mod children;
+mod drift;
 mod gather;
 mod pods;
 mod primaries;
@@ -238,6 +239,16 @@ impl World {
         }
     }
 
+    /// How many changes by others were noted so far: asked at the beginning of a turn.
+    pub(crate) fn drift_noted(&self) -> u64 {
+        self.read().children.drift.ticks()
+    }
+
+    /// The kinds of the objects of an owner that were put right by a turn that has ended well.
+    pub(crate) fn healed(&self, owner: &Owner, noted: u64) -> Vec<ObjectKind> {
+        self.write().children.drift.settle(owner, noted)
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -261,7 +272,7 @@ impl Observed for World {
     }
 
     fn gone(&self, key: &ObjectKey) {
-        self.write().children.forget(key);
+        self.write().children.remove(key);
     }
 }
 

@@ -1,0 +1,128 @@
+//! Events: what an administrator sees under `kubectl describe`.
+//!
+//! They tell of what needs attention: a problem that begins, another one in its place, and its end. The ordinary course (made,
+//! rolling out, ready) is in the conditions. As an event follows a change of the status and nothing else, there is none at rest
+//! and none after a restart. An event is a help and no record: one that cannot be written is lost.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::Client;
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+
+/// What an event may say at most, in bytes: the API server takes 1 kB.
+const NOTE_BYTES: usize = 1_000;
+/// Reasons not to be ready that pass by themselves.
+const PASSING: [&str; 7] = [
+    "RollingOut",
+    "PodsNotReady",
+    "RoutePending",
+    "AgencyNotReady",
+    "NamespaceTerminating",
+    "Terminating",
+    "Deleting",
+];
+
+/// Publishes events. Clones share what they remember of those of the last minutes, which are counted up and not repeated.
+#[derive(Clone)]
+pub(crate) struct Events {
+    recorder: Recorder,
+}
+
+impl Events {
+    pub(crate) fn new(client: Client) -> Self {
+        let reporter = Reporter {
+            controller: "maru.dev/operator".to_owned(),
+            instance: None,
+        };
+        Self {
+            recorder: Recorder::new(client, reporter),
+        }
+    }
+
+    /// Tells what changed between two sets of conditions, if it is worth an event.
+    pub(crate) async fn tell(&self, of: &ObjectReference, before: &[Condition], after: &[Condition]) {
+        let Some(event) = worth_telling(ready(before), ready(after)) else {
+            return;
+        };
+        if let Err(error) = self.recorder.publish(&event, of).await {
+            tracing::warn!(%error, reason = event.reason, "an event was not taken");
+        }
+    }
+}
+
+fn ready(conditions: &[Condition]) -> Option<&Condition> {
+    conditions.iter().find(|condition| condition.type_ == "Ready")
+}
+
+fn is_problem(condition: &Condition) -> bool {
+    condition.status == "False" && !PASSING.contains(&condition.reason.as_str())
+}
+
+fn worth_telling(before: Option<&Condition>, after: Option<&Condition>) -> Option<Event> {
+    let after = after?;
+    let was = before.filter(|before| is_problem(before));
+    let is = is_problem(after);
+    let repeats = was.is_some_and(|was| was.reason == after.reason);
+    if repeats || was.is_none() && !is {
+        return None;
+    }
+    Some(Event {
+        type_: if is { EventType::Warning } else { EventType::Normal },
+        reason: after.reason.clone(),
+        note: Some(cut(&after.message).to_owned()),
+        action: "Reconcile".to_owned(),
+        secondary: None,
+    })
+}
+
+fn cut(message: &str) -> &str {
+    &message[..message.floor_char_boundary(NOTE_BYTES)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+    fn condition(status: &str, reason: &str) -> Condition {
+        Condition {
+            type_: "Ready".to_owned(),
+            status: status.to_owned(),
+            reason: reason.to_owned(),
+            message: "하나".repeat(400),
+            observed_generation: Some(1),
+            last_transition_time: Time(jiff::Timestamp::UNIX_EPOCH),
+        }
+    }
+
+    fn told(before: Option<(&str, &str)>, after: (&str, &str)) -> Option<String> {
+        let before = before.map(|(status, reason)| condition(status, reason));
+        let event = worth_telling(before.as_ref(), Some(&condition(after.0, after.1)))?;
+        Some(format!("{:?} {}", event.type_, event.reason))
+    }
+
+    #[test]
+    fn the_ordinary_course_is_no_event() {
+        assert_eq!(told(None, ("False", "RollingOut")), None);
+        assert_eq!(told(Some(("False", "RollingOut")), ("True", "Ready")), None);
+        assert_eq!(told(Some(("True", "Ready")), ("True", "Ready")), None);
+    }
+
+    #[test]
+    fn a_problem_is_told_when_it_begins_changes_and_ends_and_not_in_between() {
+        let taken = ("False", "HostTaken");
+        assert_eq!(told(None, taken).as_deref(), Some("Warning HostTaken"));
+        assert_eq!(told(Some(taken), taken), None);
+        assert_eq!(
+            told(Some(taken), ("False", "ImagePullFailed")).as_deref(),
+            Some("Warning ImagePullFailed")
+        );
+        assert_eq!(told(Some(taken), ("True", "Ready")).as_deref(), Some("Normal Ready"));
+    }
+
+    #[test]
+    fn a_long_message_is_cut_between_two_letters() {
+        let note = worth_telling(None, Some(&condition("False", "HostTaken"))).and_then(|event| event.note);
+        assert!(note.is_some_and(|note| note.len() <= NOTE_BYTES && note.ends_with(['하', '나'])));
+    }
+}
