@@ -1,0 +1,41 @@
+//! The server's certificate and the authority that vouches for it; both live as long as the server's folder.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType};
+
+use crate::error::PostgresError;
+
+/// PEM texts.
+pub(crate) struct Certificates {
+    pub(crate) authority: String,
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+}
+
+impl Certificates {
+    /// For a server that is reached as `localhost` and `127.0.0.1`.
+    pub(crate) fn make() -> Result<Self, PostgresError> {
+        let mut params = CertificateParams::default();
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "maru test authority");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyCertSign];
+        let key = KeyPair::generate()?;
+        let authority = params.self_signed(&key)?.pem();
+        let issuer = Issuer::new(params, key);
+
+        let mut params = CertificateParams::new(["localhost".to_owned()])?;
+        params.distinguished_name.push(DnType::CommonName, "maru test server");
+        params
+            .subject_alt_names
+            .push(SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+        let key = KeyPair::generate()?;
+        Ok(Self {
+            authority,
+            certificate: params.signed_by(&key, &issuer)?.pem(),
+            key: key.serialize_pem(),
+        })
+    }
+}

@@ -1,0 +1,309 @@
+//! A server: started, crashed, started again and taken away.
+
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Pid;
+use tempfile::TempDir;
+
+use crate::certificates::Certificates;
+use crate::debian;
+use crate::error::{Doing, PostgresError};
+
+const SUPERUSER: &str = "postgres";
+const PASSWORD: &str = "only-for-tests";
+const LONGEST_START: Duration = Duration::from_secs(60);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
+
+/// Holds the server, and takes it and its folder away when the pipe to the process that asked for it closes, which it does however that one
+/// ends. The last word is the folder; the words before it are the server's command line.
+const KEEPER: &str = r#"
+folder=$1; shift
+"$@" >>"$folder/log" 2>&1 </dev/null &
+server=$!
+echo $server >"$folder/server.pid"
+read -r word
+kill -QUIT $server 2>/dev/null
+wait $server
+[ "$word" = keep ] || rm -rf "$folder"
+"#;
+
+/// What kind of server.
+#[derive(Clone, Debug, Default)]
+pub struct PostgresOptions {
+    /// Connections are refused unless they are encrypted; the authority's certificate is in [`Postgres::authority`].
+    pub tls: bool,
+    /// Further settings, such as `("max_connections", "20")`.
+    pub settings: Vec<(String, String)>,
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Postgres {
+    programs: PathBuf,
+    options: PostgresOptions,
+    port: u16,
+    keeper: Option<Child>,
+    folder: TempDir,
+}
+
+/// One server for all tests of a process, started when it is first asked for. Each test makes a database of its own.
+pub fn shared() -> &'static Postgres {
+    static SHARED: OnceLock<Postgres> = OnceLock::new();
+    SHARED.get_or_init(|| match Postgres::start(&PostgresOptions::default()) {
+        Ok(server) => server,
+        #[expect(clippy::panic, reason = "there is no test without a server")]
+        Err(error) => panic!("{error}"),
+    })
+}
+
+impl Postgres {
+    /// Makes a cluster of databases in a new folder and starts it; returns when it takes connections.
+    pub fn start(options: &PostgresOptions) -> Result<Self, PostgresError> {
+        let mut server = Self {
+            programs: debian::programs()?,
+            options: options.clone(),
+            port: free_port()?,
+            keeper: None,
+            folder: tempfile::Builder::new()
+                .prefix("maru-postgres-")
+                .tempdir()
+                .doing(|| "making a folder".to_owned())?,
+        };
+        server.initialise()?;
+        server.run()?;
+        Ok(server)
+    }
+
+    /// Where a database is, with the name and password of the superuser.
+    pub fn url(&self, database: &str) -> String {
+        let tls = if self.options.tls { "?sslmode=require" } else { "" };
+        format!(
+            "postgresql://{SUPERUSER}:{PASSWORD}@127.0.0.1:{}/{database}{tls}",
+            self.port
+        )
+    }
+
+    /// Where it listens on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The certificate of the authority that vouches for a server with TLS, as a PEM file.
+    pub fn authority(&self) -> PathBuf {
+        self.folder.path().join("authority.crt")
+    }
+
+    /// Makes an empty database and gives its URL.
+    pub fn create_database(&self, name: &str) -> Result<String, PostgresError> {
+        self.sql("postgres", &format!("CREATE DATABASE \"{name}\""))?;
+        Ok(self.url(name))
+    }
+
+    /// Runs SQL as the superuser and gives what `psql` prints, without headings.
+    pub fn sql(&self, database: &str, sql: &str) -> Result<String, PostgresError> {
+        let mut psql = Command::new(self.programs.join("psql"));
+        psql.args([
+            "-X",
+            "-q",
+            "-A",
+            "-t",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-c",
+            sql,
+            &self.url(database),
+        ]);
+        debian::finish(&mut psql).map(|text| text.trim_end().to_owned())
+    }
+
+    /// Ends the server as a power cut would: no shutdown, no checkpoint.
+    pub fn crash(&mut self) -> Result<(), PostgresError> {
+        self.end(b"keep\n")
+    }
+
+    /// Starts it again in the same place.
+    pub fn restart(&mut self) -> Result<(), PostgresError> {
+        self.end(b"keep\n")?;
+        self.run()
+    }
+
+    fn end(&mut self, word: &[u8]) -> Result<(), PostgresError> {
+        let Some(mut keeper) = self.keeper.take() else {
+            return Ok(());
+        };
+        if let Some(mut pipe) = keeper.stdin.take() {
+            // A keeper that is already gone has nothing left to end.
+            let _ = io::Write::write_all(&mut pipe, word);
+        }
+        keeper
+            .wait()
+            .map(drop)
+            .doing(|| "waiting for PostgreSQL to end".to_owned())
+    }
+
+    fn initialise(&self) -> Result<(), PostgresError> {
+        let folder = self.folder.path();
+        let password = folder.join("password");
+        write(&password, PASSWORD)?;
+        if self.options.tls {
+            let certificates = Certificates::make()?;
+            write(&folder.join("authority.crt"), &certificates.authority)?;
+            write(&folder.join("server.crt"), &certificates.certificate)?;
+            write(&folder.join("server.key"), &certificates.key)?;
+            let key = folder.join("server.key");
+            fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+                .doing(|| format!("locking {}", key.display()))?;
+        }
+        self.give_to_server()?;
+        let mut initdb = self.as_server("initdb");
+        initdb.args([
+            "--no-sync",
+            "--auth=scram-sha-256",
+            "--encoding=UTF8",
+            "--locale=C.UTF-8",
+            "-U",
+            SUPERUSER,
+        ]);
+        initdb.arg("--pwfile").arg(&password).arg("-D").arg(self.data());
+        debian::finish(&mut initdb)?;
+        if self.options.tls {
+            write(
+                &self.data().join("pg_hba.conf"),
+                "hostssl all all 127.0.0.1/32 scram-sha-256\n",
+            )?;
+        }
+        self.give_to_server()
+    }
+
+    fn run(&mut self) -> Result<(), PostgresError> {
+        let folder = self.folder.path();
+        let started = folder.join("data/postmaster.pid");
+        for left_behind in [&started, &folder.join("server.pid")] {
+            let _ = fs::remove_file(left_behind);
+        }
+        let mut words: Vec<std::ffi::OsString> = Vec::new();
+        let server = self.as_server("postgres");
+        words.push(server.get_program().to_owned());
+        words.extend(server.get_args().map(std::ffi::OsStr::to_owned));
+        words.extend([
+            "-D".into(),
+            self.data().into(),
+            "-p".into(),
+            self.port.to_string().into(),
+        ]);
+        let mut settings = vec![
+            ("listen_addresses".to_owned(), "127.0.0.1".to_owned()),
+            ("unix_socket_directories".to_owned(), folder.display().to_string()),
+        ];
+        if self.options.tls {
+            settings.push(("ssl".to_owned(), "on".to_owned()));
+            for (setting, file) in [("ssl_cert_file", "server.crt"), ("ssl_key_file", "server.key")] {
+                settings.push((setting.to_owned(), folder.join(file).display().to_string()));
+            }
+        }
+        settings.extend(self.options.settings.iter().cloned());
+        for (name, value) in settings {
+            words.extend(["-c".into(), format!("{name}={value}").into()]);
+        }
+        let mut keeper = Command::new("/bin/sh");
+        keeper.args(["-c", KEEPER, "keeper"]).arg(folder).args(words);
+        // In a group of its own, so that Ctrl-C reaches it through the pipe and not before the tests have ended.
+        keeper
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        self.keeper = Some(keeper.spawn().doing(|| "starting PostgreSQL".to_owned())?);
+        self.wait_until_ready(&started)
+    }
+
+    fn wait_until_ready(&self, started: &Path) -> Result<(), PostgresError> {
+        let asked = Instant::now();
+        loop {
+            // The last line of this file is the server's own word that it takes connections.
+            let ready =
+                fs::read_to_string(started).is_ok_and(|text| text.lines().any(|line| line.trim_end() == "ready"));
+            if ready {
+                return Ok(());
+            }
+            if !self.is_alive() || asked.elapsed() > LONGEST_START {
+                let log = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+                return Err(PostgresError::Start(log));
+            }
+            thread::sleep(BETWEEN_LOOKS);
+        }
+    }
+
+    /// Whether the server's process is there, or not yet started.
+    fn is_alive(&self) -> bool {
+        let text = fs::read_to_string(self.folder.path().join("server.pid")).unwrap_or_default();
+        match text.trim().parse().ok().and_then(Pid::from_raw) {
+            Some(pid) => rustix::process::test_kill_process(pid).is_ok(),
+            None => true,
+        }
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// A program of PostgreSQL under the account that it runs as: it refuses to run as root.
+    fn as_server(&self, program: &str) -> Command {
+        let program = self.programs.join(program);
+        if !rustix::process::geteuid().is_root() {
+            return Command::new(program);
+        }
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--reuid", SUPERUSER, "--regid", SUPERUSER, "--init-groups", "--"])
+            .arg(program);
+        command
+    }
+
+    fn give_to_server(&self) -> Result<(), PostgresError> {
+        if !rustix::process::geteuid().is_root() {
+            return Ok(());
+        }
+        let id = |flag: &str| -> Result<u32, PostgresError> {
+            let text = debian::finish(Command::new("id").args([flag, SUPERUSER]))?;
+            text.trim()
+                .parse()
+                .map_err(|_| PostgresError::Start(format!("`id {flag} {SUPERUSER}` says {text}")))
+        };
+        let (user, group) = (id("-u")?, id("-g")?);
+        let folder = self.folder.path();
+        let mut paths = vec![folder.to_owned()];
+        let entries = fs::read_dir(folder).doing(|| format!("reading {}", folder.display()))?;
+        paths.extend(entries.filter_map(|entry| Some(entry.ok()?.path())));
+        for path in paths {
+            chown(&path, Some(user), Some(group)).doing(|| format!("giving {} to {SUPERUSER}", path.display()))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        let _ = self.end(b"");
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<(), PostgresError> {
+    fs::write(path, text).doing(|| format!("writing {}", path.display()))
+}
+
+/// A port that nobody listens on now. Another process may take it first; then the server says so in its log.
+fn free_port() -> Result<u16, PostgresError> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).doing(|| "looking for a free port".to_owned())?;
+    let address = listener.local_addr().doing(|| "looking for a free port".to_owned())?;
+    Ok(address.port())
+}
