@@ -5,11 +5,35 @@ use maru_meter::Exact;
 /// Why something was not booked. After an error nothing of it is in the ledger.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
+    /// The place of the ledger cannot be understood.
+    #[error(
+        "`{0}` is not a ledger: allowed are the path of a SQLite file and postgresql://USER:PASSWORD@HOST/DATABASE"
+    )]
+    Address(String),
     /// The database said no.
     #[error("ledger database: {0}")]
-    Database(#[from] rusqlite::Error),
+    Sqlite(#[from] rusqlite::Error),
+    /// The server said no.
+    #[error("ledger database: {}", server_words(.0))]
+    Postgres(#[from] postgres::Error),
+    /// There is no room left.
+    #[error(
+        "nothing was booked: there is no room left where the ledger is ({0}); make room and issue again, which gives the same numbers"
+    )]
+    Full(String),
+    /// The ledger cannot be written.
+    #[error(
+        "nothing was booked: the ledger can only be read ({0}); check who owns its file and folder, or whether the server is a standby"
+    )]
+    ReadOnly(String),
+    /// The certificates that the server is checked against cannot be read.
+    #[error("certificates for the ledger's server: {0}")]
+    Tls(String),
+    /// Others were faster, again and again.
+    #[error("nothing was booked: {0} times another issuer came in between; issue again")]
+    Contended(u32),
     /// Debits and credits of a page differ: a mistake in the engine, so that nothing is booked.
-    #[error("the entries of agency `{agency}` do not balance: they sum to {sum} minor units and must sum to 0")]
+    #[error("the entries of agency `{agency}` do not balance: they sum to {sum} units and must sum to 0")]
     Unbalanced {
         /// Whose page.
         agency: String,
@@ -18,13 +42,15 @@ pub enum LedgerError {
     },
     /// A total that cannot be booked.
     #[error(
-        "amount {amount} of agency `{agency}` cannot be booked: allowed are whole minor units of the currency, below 9.2 × 10^18 of them"
+        "amount {amount} of agency `{agency}` cannot be booked: allowed are amounts of {places} decimal places, below 9.2 × 10^18 of the last one"
     )]
     Amount {
         /// Whose.
         agency: String,
         /// How much.
         amount: Exact,
+        /// How many are allowed.
+        places: u32,
     },
     /// The period was issued before with other figures.
     #[error(
@@ -38,23 +64,46 @@ pub enum LedgerError {
         /// For which period.
         month: String,
     },
-    /// What is stored cannot be read back.
-    #[error("ledger content of bill {number} cannot be read: {error}")]
-    Content {
-        /// Which bill.
+    /// A credit that cannot be given.
+    #[error("bill {number} cannot be credited: {reason}")]
+    Credit {
+        /// The bill's number.
         number: String,
-        /// What is wrong.
-        error: serde_json::Error,
+        /// Why not, and what is allowed.
+        reason: String,
     },
+    /// What is stored cannot be read back.
+    #[error("ledger content cannot be read: {0}")]
+    Stored(String),
     /// The database is of a newer program.
-    #[error("the ledger has schema {found}; this program knows schemas up to {known}")]
+    #[error("the ledger has schema {found}; this program knows schemas up to {known}: use a newer program")]
     Schema {
         /// What it has.
         found: i64,
         /// What is known.
         known: i64,
     },
-    /// The books do not add up.
-    #[error("the ledger does not verify: {0}")]
-    Verify(String),
+}
+
+/// What the server said, in its own words.
+fn server_words(error: &postgres::Error) -> String {
+    if let Some(error) = error.as_db_error() {
+        return error.message().to_owned();
+    }
+    let mut words = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !words.contains(&text) {
+            words = format!("{words}: {text}");
+        }
+        cause = error.source();
+    }
+    words
+}
+
+impl From<serde_json::Error> for LedgerError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Stored(error.to_string())
+    }
 }

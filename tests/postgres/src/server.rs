@@ -20,7 +20,7 @@ use crate::error::{Doing, PostgresError};
 
 const SUPERUSER: &str = "postgres";
 const PASSWORD: &str = "only-for-tests";
-const LONGEST_START: Duration = Duration::from_secs(60);
+const LONGEST_START: Duration = Duration::from_mins(1);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 
 /// Holds the server, and takes it and its folder away when the pipe to the process that asked for it closes, which it does however that one
@@ -56,6 +56,9 @@ pub struct Postgres {
 }
 
 /// One server for all tests of a process, started when it is first asked for. Each test makes a database of its own.
+///
+/// # Panics
+/// When there is no server to be had.
 pub fn shared() -> &'static Postgres {
     static SHARED: OnceLock<Postgres> = OnceLock::new();
     SHARED.get_or_init(|| match Postgres::start(&PostgresOptions::default()) {
