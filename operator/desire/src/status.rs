@@ -133,7 +133,14 @@ pub(crate) fn refusal(applied: &Applied) -> Option<Problem> {
     } else {
         format!(" (and {more} more)")
     };
-    Some(Problem::new(reason, format!("{key}: {message}{more}")))
+    // Some messages begin with the object that they are about.
+    let about = format!("{key}: ");
+    let about = if message.starts_with(&key.to_string()) {
+        ""
+    } else {
+        &about
+    };
+    Some(Problem::new(reason, format!("{about}{message}{more}")))
 }
 
 /// How many objects of the plan are stored.

@@ -123,7 +123,14 @@ fn problem(site: &Site<'_>, component: &Component) -> Option<Problem> {
         };
         Problem::new(Reason::PodsNotReady, format!("{counts}{probe}"))
     } else {
-        Problem::new(Reason::RollingOut, counts)
+        let waits_for = if !there.observed_generation_current {
+            "; the newest change has not been taken up yet"
+        } else if there.total > there.updated {
+            "; pods of the former version are still there"
+        } else {
+            ""
+        };
+        Problem::new(Reason::RollingOut, format!("{counts}{waits_for}"))
     })
 }
 

@@ -7,8 +7,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use maru_crds::{Agency, AgencySystem, AgencySystemStatus, Component};
 use maru_desire::{
     AGENCY_LABEL, AgencyBinding, AgencyFacts, Applied, DeploymentFacts, GatewayRef, NamespaceFacts, ObjectKey,
-    ObjectKind, Outcome, Plan, Platform, RouteApi, SystemDemand, SystemFacts, VolumeFacts, WantedObject, plan_system,
-    report_system,
+    ObjectKind, Outcome, Plan, Platform, Reason, RouteApi, SystemDemand, SystemFacts, VolumeFacts, WantedObject,
+    plan_system, report_system,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -269,4 +269,21 @@ pub(crate) fn agency(name: &str, spec: &Value) -> Agency {
         "apiVersion": "maru.dev/v1alpha1", "kind": "Agency", "metadata": {"name": name, "generation": 1}, "spec": spec,
     }))
     .unwrap()
+}
+
+/// A component `store` with a volume `data` of this size.
+pub(crate) fn store(size: &str) -> Value {
+    json!({
+        "name": "store", "image": "maru.dev/hello:1",
+        "volumes": [{"name": "data", "mountPath": "/data", "persistent": {"size": size}}],
+    })
+}
+
+/// The reasons of what stands in the way of a system.
+pub(crate) fn reasons(system: &AgencySystem, facts: &SystemFacts<'_>) -> Vec<Reason> {
+    plan_system(system, facts)
+        .problems
+        .iter()
+        .map(|problem| problem.reason)
+        .collect()
 }
