@@ -29,7 +29,7 @@ pub use facts::{
 pub use object::{ObjectKey, ObjectKind, WantedObject};
 pub use outcome::{Applied, Outcome};
 pub use plan::{Finalizer, Owner, Plan, Problem};
-pub use quantity::{Amounts, pod_requests};
+pub use quantity::{Amounts, NotAQuantity, Resource, pod_requests};
 pub use reason::Reason;
 pub use system::{demand, plan_system, report_system};
 

@@ -24,6 +24,7 @@ use maru_crds::{AgencySystem, Scale, SystemKind};
 use pod::Part;
 use route::Routes;
 use site::{Parts, Site};
+use std::collections::BTreeSet;
 
 /// What a system asks for at most, as a quota counts it: the pods of every component at its largest scale and one run of every
 /// job, its Services, its volume claims and the storage in them. A suspended system runs no pods. What a `selector` finds is not
@@ -131,6 +132,7 @@ fn fill(plan: &mut Plan, site: &Site<'_>) {
     // Stable, so that within a kind the order of the spec stays.
     plan.objects.sort_by_key(|object| object.key.kind);
     plan.problems.extend(doubled(&parts));
+    plan.problems.extend(keep_the_first(&mut plan.objects));
     plan.problems.extend(withheld(site, &parts));
     plan.problems.extend(routes.problems.iter().cloned());
     let goes: Vec<ObjectKey> = site
@@ -167,6 +169,24 @@ fn doubled(parts: &Parts<'_>) -> Option<Problem> {
         listed(parts.doubled.iter().copied())
     );
     (!parts.doubled.is_empty()).then(|| Problem::new(Reason::Duplicate, message))
+}
+
+/// The same of volumes of one name, and of whatever else comes to the same object.
+fn keep_the_first(objects: &mut Vec<WantedObject>) -> Option<Problem> {
+    let mut seen = BTreeSet::new();
+    let mut twice = BTreeSet::new();
+    objects.retain(|object| {
+        let is_first = seen.insert(object.key.clone());
+        if !is_first {
+            twice.insert(object.key.to_string());
+        }
+        is_first
+    });
+    let message = format!(
+        "the spec asks more than once for {}: only the first is written; give each a name of its own",
+        listed(twice.iter().map(String::as_str))
+    );
+    (!twice.is_empty()).then(|| Problem::new(Reason::Duplicate, message))
 }
 
 fn withheld(site: &Site<'_>, parts: &Parts<'_>) -> Option<Problem> {

@@ -127,22 +127,27 @@ pub(crate) fn carry_out(plan: &Plan, facts: &mut SystemFacts<'_>) -> Applied {
     for key in &plan.sweep {
         facts.owned.remove(key);
         facts.volumes.remove(&key.name);
-        facts
-            .deployments
-            .retain(|component, _| key.kind != ObjectKind::Deployment || !is_of(key, component));
+        let is_written = |component: &String| {
+            let mut written = plan
+                .objects
+                .iter()
+                .filter(|object| object.key.kind == ObjectKind::Deployment);
+            written.any(|object| component_of(&object.body) == Some(component.as_str()))
+        };
+        if key.kind == ObjectKind::Deployment {
+            facts.deployments.retain(|component, _| is_written(component));
+        }
         outcomes.push((key.clone(), Outcome::Deleted));
     }
     Applied::new(plan, outcomes)
 }
 
-fn is_of(key: &ObjectKey, component: &str) -> bool {
-    key.name.ends_with(&format!("-{component}"))
+fn component_of(body: &Value) -> Option<&str> {
+    body["metadata"]["labels"][maru_desire::COMPONENT_LABEL].as_str()
 }
 
 fn write_deployment(body: &Value, facts: &mut SystemFacts<'_>) {
-    let component = body["metadata"]["labels"][maru_desire::COMPONENT_LABEL]
-        .as_str()
-        .unwrap();
+    let component = component_of(body).unwrap();
     let there = facts.deployments.entry(component.to_owned()).or_default();
     match body["spec"]["replicas"].as_i64() {
         Some(replicas) => {
