@@ -166,11 +166,11 @@ impl State {
         match dice {
             0..10 if asked.watch => Some(Fault::Gone),
             10..40 if asked.watch => Some(Fault::Dropped),
-            0..3 if asked.write => Some(Fault::Conflict),
-            3..6 => Some(Fault::TooManyRequests),
-            6..9 if asked.write => Some(Fault::FailedAfterwards),
-            9 if asked.write => Some(Fault::CrashBefore),
-            10 if asked.write => Some(Fault::CrashAfter),
+            0..4 if asked.write => Some(Fault::Conflict),
+            4..8 => Some(Fault::TooManyRequests),
+            8..12 if asked.write => Some(Fault::FailedAfterwards),
+            12..15 if asked.write => Some(Fault::CrashBefore),
+            15..18 if asked.write => Some(Fault::CrashAfter),
             _ => None,
         }
     }

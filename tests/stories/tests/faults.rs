@@ -1,0 +1,167 @@
+//! Trouble between the operator and the API server, in an order that a seed decides: the end is the same as without.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed helper is a failed test")]
+
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use kube::api::{Api, PostParams};
+use kube::{Client, ResourceExt};
+use maru_controller::Settings;
+use maru_crds::{Agency, AgencySystem};
+use maru_stories::{
+    Fault, Faults, Operator, Snapshot, agency, agency_ready, apply, cluster_with_kinds, delete, eventually, is_gone,
+    snapshot, system, system_ready, uid_of,
+};
+use maru_test_cluster::Cluster;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Each seed is another order of trouble.
+const SEEDS: [u64; 4] = [1, 7, 42, 2026];
+
+/// What people do: an agency with three systems, one of which they change, and one of which they delete; and another agency that
+/// they delete, whose namespace stays with what is in it.
+async fn play(client: &Client, name: &str) {
+    let leaving = format!("{name}-leaving");
+    apply(client, &agency(name)).await;
+    apply(client, &agency(&leaving)).await;
+    for one in ["docs", "mail", "old"] {
+        apply(client, &system(name, one)).await;
+    }
+    apply(client, &system(&leaving, "docs")).await;
+    keepsake(client, name).await;
+    keepsake(client, &leaving).await;
+    let mut mail = system(name, "mail");
+    mail["spec"]["components"][0]["env"] = json!([{"name": "GREETING", "value": "안녕하세요"}]);
+    apply(client, &mail).await;
+    delete(&Api::<AgencySystem>::namespaced(client.clone(), name), "old").await;
+    delete(&Api::<Agency>::all(client.clone()), &leaving).await;
+    let mut more = agency(name);
+    more["spec"]["quota"]["pods"] = json!(60);
+    apply(client, &more).await;
+}
+
+async fn keepsake(client: &Client, namespace: &str) {
+    let map: ConfigMap = serde_json::from_value(json!({"metadata": {"name": "keepsake"}})).unwrap();
+    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+    maps.create(&PostParams::default(), &map).await.unwrap();
+}
+
+/// Waits until all of it is so. The API server may be slow to be asked, for the operator is in trouble.
+async fn ends_well(client: &Client, name: &str) {
+    let leaving = format!("{name}-leaving");
+    is_gone(&Api::<AgencySystem>::namespaced(client.clone(), name), "old", 60).await;
+    is_gone(&Api::<Agency>::all(client.clone()), &leaving, 60).await;
+    agency_ready(client, name, 60).await;
+    for one in ["docs", "mail"] {
+        system_ready(client, name, one, 60).await;
+    }
+}
+
+/// Runs an operator that crashes whenever `faults` say so and is started again, until `story` has ended.
+async fn among_crashes(cluster: &Cluster, faults: &Faults, story: impl Future<Output = ()>) -> (Operator, u32) {
+    let mut operator = Operator::start(&cluster.config(), Settings::default(), faults);
+    let mut crashes = 0;
+    tokio::pin!(story);
+    loop {
+        tokio::select! {
+            () = &mut story => return (operator, crashes),
+            () = faults.crash() => {
+                operator.kill();
+                crashes += 1;
+                operator = Operator::start(&cluster.config(), Settings::default(), faults);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn whatever_goes_wrong_in_between_the_end_is_the_same_and_then_nothing_more_is_written() {
+    let cluster = cluster_with_kinds().await;
+    let client = cluster.client().unwrap();
+    let expected = told_without_trouble(&cluster, &client).await;
+    let mut happened: BTreeMap<Fault, u32> = BTreeMap::new();
+    for seed in SEEDS {
+        let name = format!("seed{seed}");
+        let faults = Faults::seeded(seed);
+        let leaving = format!("{name}-leaving");
+        let mut kept = None;
+        let story = async {
+            play(&client, &name).await;
+            kept = Some((uid_of(&client, &name).await, uid_of(&client, &leaving).await));
+            // Trouble goes on while it is put right, and then there is none.
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            faults.calm();
+            ends_well(&client, &name).await;
+        };
+        let (operator, crashes) = among_crashes(&cluster, &faults, story).await;
+        eventually(&format!("seed {seed} to end as without trouble"), 30, async || {
+            differs(&expected, &snapshot(&client, &name).await)
+        })
+        .await;
+        let (uid, uid_leaving) = kept.unwrap();
+        assert!(uid.is_some() && uid_leaving.is_some());
+        assert_eq!(uid_of(&client, &name).await, uid, "seed {seed}");
+        assert_eq!(uid_of(&client, &leaving).await, uid_leaving, "seed {seed}");
+        for namespace in [&name, &leaving] {
+            let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+            assert!(
+                maps.get_opt("keepsake").await.unwrap().is_some(),
+                "seed {seed}: {namespace}"
+            );
+        }
+        rests(&faults, seed).await;
+        operator.stop().await;
+        eprintln!("seed {seed}: {crashes} crashes, {:?}", faults.happened());
+        for (fault, count) in faults.happened() {
+            *happened.entry(fault).or_default() += count;
+        }
+    }
+    assert_eq!(happened.len(), 8, "every kind of trouble was made: {happened:?}");
+    let namespaces = Api::<Namespace>::all(client.clone())
+        .list(&kube::api::ListParams::default())
+        .await
+        .unwrap();
+    assert!(
+        namespaces
+            .iter()
+            .all(|namespace| namespace.owner_references().is_empty())
+    );
+    cluster.stop().await.unwrap();
+}
+
+async fn told_without_trouble(cluster: &Cluster, client: &Client) -> Snapshot {
+    let faults = Faults::none();
+    let operator = Operator::start(&cluster.config(), Settings::default(), &faults);
+    play(client, "calm").await;
+    ends_well(client, "calm").await;
+    rests(&faults, 0).await;
+    let expected = snapshot(client, "calm").await;
+    operator.stop().await;
+    expected
+}
+
+/// Figures of use settle for some seconds; then there is nothing to write any more.
+async fn rests(faults: &Faults, seed: u64) {
+    eventually(&format!("seed {seed} to come to rest"), 40, async || {
+        faults.take_writes();
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        let writes = faults.take_writes();
+        if writes.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{writes:?}"))
+        }
+    })
+    .await;
+}
+
+fn differs(expected: &Snapshot, now: &Snapshot) -> Result<(), String> {
+    let missing = expected.iter().find(|(key, value)| now.get(*key) != Some(value));
+    let more = now.keys().find(|key| !expected.contains_key(*key));
+    match (missing, more) {
+        (None, None) => Ok(()),
+        (Some((key, value)), _) => Err(format!("{key} should be {value} and is {:?}", now.get(key))),
+        (None, Some(more)) => Err(format!("{more} should not be there")),
+    }
+}
