@@ -6,6 +6,7 @@ mod problem;
 pub mod rate;
 pub mod schedule;
 mod usage_file;
+pub mod verify;
 
 use clap::{Parser, Subcommand};
 
@@ -25,14 +26,32 @@ enum Command {
     Rate(rate::RateArgs),
     /// Print how what systems cost to build is written off, month by month.
     Schedule(schedule::ScheduleArgs),
+    /// Work an issued bill out again from what it names and say whether every figure agrees.
+    Verify(verify::VerifyArgs),
+}
+
+/// What a command says, and whether what it compared agrees.
+#[derive(Debug)]
+pub struct Printed {
+    /// For standard output.
+    pub text: String,
+    /// False ends the command with exit code 1.
+    pub agrees: bool,
+}
+
+impl From<String> for Printed {
+    fn from(text: String) -> Self {
+        Self { text, agrees: true }
+    }
 }
 
 impl Cli {
     /// What the command prints.
-    pub fn run(&self) -> Result<String, Problem> {
+    pub fn run(&self) -> Result<Printed, Problem> {
         match &self.command {
-            Command::Rate(args) => rate::run(args),
-            Command::Schedule(args) => schedule::run(args),
+            Command::Rate(args) => rate::run(args).map(Printed::from),
+            Command::Schedule(args) => schedule::run(args).map(Printed::from),
+            Command::Verify(args) => verify::run(args),
         }
     }
 }

@@ -11,12 +11,12 @@ const WRONG_INPUT: u8 = 2;
 
 fn main() -> ExitCode {
     match Cli::parse().run() {
-        Ok(text) => match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Ok(printed) => match std::io::stdout().lock().write_all(printed.text.as_bytes()) {
             Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
                 let _ = writeln!(std::io::stderr(), "kubectl maru: {error}");
                 ExitCode::FAILURE
             }
-            _ => ExitCode::SUCCESS,
+            _ => ExitCode::from(u8::from(!printed.agrees)),
         },
         Err(problem) => {
             let _ = writeln!(std::io::stderr(), "{problem}");

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use maru_crds::{AgencyNamespace, AgencySystem, RateCard, SystemSubscription};
+use maru_ledger::{LedgerError, Naming};
 use maru_meter::Rounding;
 use maru_rate::{PriceBook, Refusal, World, card};
 use serde::Deserialize;
@@ -67,6 +68,11 @@ impl Manifests {
         })
     }
 
+    /// Reads the same and names it, for bills that say what they were made from.
+    pub(crate) fn read_and_name(files: &[PathBuf], naming: &mut Naming) -> Result<(), Problem> {
+        Found::read(files)?.name(naming).map_err(Problem::new)
+    }
+
     /// Reads what needs no prices, with the rounding of the price book where there is one.
     pub(crate) fn read_world(files: &[PathBuf]) -> Result<(World, Rounding), Problem> {
         let found = Found::read(files)?;
@@ -83,6 +89,34 @@ impl Found {
             }
         }
         Ok(found)
+    }
+
+    /// Names all that bills depend on.
+    fn name(&self, naming: &mut Naming) -> Result<(), LedgerError> {
+        let named = |metadata: &ObjectMeta| {
+            (
+                metadata.namespace.clone().unwrap_or_default(),
+                metadata.name.clone().unwrap_or_default(),
+            )
+        };
+        for agency in &self.agencies {
+            let namespaces: BTreeSet<&str> = agency
+                .spec
+                .namespaces
+                .iter()
+                .map(|namespace| namespace.name.as_str())
+                .collect();
+            naming.object("Agency", "", &named(&agency.metadata).1, &namespaces)?;
+        }
+        for (_, system) in &self.systems {
+            let (namespace, name) = named(&system.metadata);
+            naming.object("AgencySystem", &namespace, &name, &system.spec)?;
+        }
+        for (_, subscription) in &self.subscriptions {
+            let (namespace, name) = named(&subscription.metadata);
+            naming.object("SystemSubscription", &namespace, &name, &subscription.spec)?;
+        }
+        self.cards.iter().try_for_each(|(_, card)| naming.rate_card(&card.spec))
     }
 
     /// Who there is. Agencies come first: they say whose the namespaces are.

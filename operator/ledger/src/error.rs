@@ -10,6 +10,11 @@ pub enum LedgerError {
         "`{0}` is not a ledger: allowed are the path of a SQLite file and postgresql://USER:PASSWORD@HOST/DATABASE"
     )]
     Address(String),
+    /// There is no such file.
+    #[error(
+        "`{0}` is not there: allowed is the path of a ledger's SQLite file, or postgresql://USER:PASSWORD@HOST/DATABASE"
+    )]
+    Missing(String),
     /// The database said no.
     #[error("ledger database: {0}")]
     Sqlite(#[from] rusqlite::Error),

@@ -74,6 +74,15 @@ impl Ledger {
         Self::open(&PathBuf::from(path))
     }
 
+    /// The same for a ledger that must be there: no file is made.
+    pub fn at_existing(address: &str) -> Result<Self, LedgerError> {
+        let path = address.strip_prefix("sqlite:").unwrap_or(address);
+        if !path.contains("://") && !Path::new(path).is_file() {
+            return Err(LedgerError::Missing(path.to_owned()));
+        }
+        Self::at(address)
+    }
+
     /// Opens a ledger file and brings its schema up to date; makes it when it is not there.
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
         Ok(Self::with(SqliteStore::open(path)?))

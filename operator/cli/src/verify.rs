@@ -1,0 +1,263 @@
+//! `kubectl maru verify`: an issued bill, worked out again from what it names.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::Args;
+use maru_ledger::{Digest, Inputs, Ledger, Naming, Page};
+use maru_rate::{Carry, Line, Month, Period, Rated, Statement, Usage};
+
+use crate::Printed;
+use crate::manifests::Manifests;
+use crate::problem::Problem;
+use crate::usage_file::UsageFiles;
+
+/// Differences that are said one by one; the rest is counted.
+const MOST_SAID: usize = 20;
+
+/// Which bill, and what to work it out from.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The number of the bill, such as 2026-000123.
+    #[arg(value_name = "BILL")]
+    number: String,
+    /// The ledger: the path of its SQLite file, or the URL of its PostgreSQL database.
+    #[arg(long, value_name = "ADDRESS", env = "MARU_LEDGER", hide_env_values = true)]
+    ledger: String,
+    /// Who issued the bill.
+    #[arg(long, value_name = "NAME", default_value = "maru")]
+    issuer: String,
+    /// The manifests that the bill was made from. Without them the books are checked, and the figures are not worked out again.
+    #[arg(short = 'f', long = "filename", value_name = "FILE", requires = "usage", num_args = 1..)]
+    files: Vec<PathBuf>,
+    /// The usage records that the bill was made from: JSON lines, or the directory of a lake.
+    #[arg(long, value_name = "FILE", requires = "files", num_args = 1..)]
+    usage: Vec<PathBuf>,
+}
+
+/// What agrees and what does not.
+#[derive(Default)]
+struct Report {
+    text: String,
+    differences: usize,
+}
+
+impl Report {
+    fn say(&mut self, what: &str) {
+        let _ = writeln!(self.text, "{what}"); // writing to a string does not fail
+    }
+
+    fn differs(&mut self, what: &str) {
+        self.differences += 1;
+        if self.differences <= MOST_SAID {
+            self.say(&format!("DIFFERS {what}"));
+        }
+    }
+}
+
+/// What was found. The books are checked as a whole: a bill is worth what the chain is worth that it stands in.
+pub fn run(args: &VerifyArgs) -> Result<Printed, Problem> {
+    let problem = |error| Problem::new(format!("--ledger: {error}"));
+    let mut ledger = Ledger::at_existing(&args.ledger).map_err(problem)?;
+    let Some(page) = ledger.page(&args.issuer, &args.number).map_err(problem)? else {
+        let message = format!(
+            "{} has issued no bill {}: allowed are numbers such as 2026-000123",
+            args.issuer, args.number
+        );
+        return Err(Problem::new(message));
+    };
+    let mut report = Report::default();
+    let statement = page.statement();
+    report.say(&format!(
+        "{} {} of {}, {}: {} {}",
+        page.kind(),
+        args.number,
+        statement.agency,
+        page.month(),
+        page.currency(),
+        statement.total
+    ));
+    check_books(&mut ledger, args, &mut report).map_err(problem)?;
+    if args.files.is_empty() {
+        report.say("figures: not worked out again; give -f and --usage for that");
+    } else {
+        check_figures(&mut ledger, args, &page, &mut report)?;
+    }
+    match report.differences {
+        0 => report.say("Everything agrees."),
+        1 => report.say("1 thing differs."),
+        differences if differences > MOST_SAID => {
+            report.say(&format!("{differences} things differ; the first {MOST_SAID} are said."));
+        }
+        differences => report.say(&format!("{differences} things differ.")),
+    }
+    Ok(Printed {
+        agrees: report.differences == 0,
+        text: report.text,
+    })
+}
+
+fn check_books(ledger: &mut Ledger, args: &VerifyArgs, report: &mut Report) -> Result<(), maru_ledger::LedgerError> {
+    let verified = ledger.verify()?;
+    for disagreement in verified.disagreements {
+        report.differs(&format!("in the books: {disagreement}"));
+    }
+    for disagreement in ledger.verify_bill(&args.issuer, &args.number)?.unwrap_or_default() {
+        report.differs(&format!("in the books: {disagreement}"));
+    }
+    let verdict = if report.differences == 0 {
+        "agree"
+    } else {
+        "do not agree"
+    };
+    report.say(&format!(
+        "books: {} bills and {} entries {verdict}; they end in {}",
+        verified.bills, verified.entries, verified.head
+    ));
+    Ok(())
+}
+
+fn check_figures(ledger: &mut Ledger, args: &VerifyArgs, page: &Page, report: &mut Report) -> Result<(), Problem> {
+    if page.kind() != maru_ledger::PageKind::Invoice {
+        report.say("figures: a credit note is worked out from the bill that it refers to; its lines were checked with the books");
+        return Ok(());
+    }
+    let month: Month = page.month().parse().map_err(Problem::new)?;
+    let before = Month::of(month.first_day().yesterday().map_err(Problem::new)?);
+    let carry = ledger
+        .carry(&args.issuer, before)
+        .map_err(Problem::new)?
+        .unwrap_or_default();
+    let (rated, inputs) = work_out(&args.files, &args.usage, month, &carry)?;
+    match page.inputs() {
+        Some(named) => check_inputs(named, &inputs, report),
+        None => report.say("inputs: the bill names none; it was issued before they were kept"),
+    }
+    let agency = &page.statement().agency;
+    match rated.statements().iter().find(|statement| statement.agency == *agency) {
+        Some(again) => compare(page.statement(), again, report),
+        None => report.differs(&format!("{agency} gets no bill for {month} from these files")),
+    }
+    Ok(())
+}
+
+/// Works a month out from files, after what the month before carries on, and names what it was worked out from.
+pub fn work_out(
+    files: &[PathBuf],
+    usage_files: &[PathBuf],
+    month: Month,
+    carry: &Carry,
+) -> Result<(Rated, Inputs), Problem> {
+    let manifests = Manifests::read(files)?;
+    let period = Period::new(month, &manifests.book.zone)
+        .ok_or_else(|| Problem::new(format!("{month} is beyond the calendar")))?;
+    let mut naming = Naming::new(period.interval);
+    Manifests::read_and_name(files, &mut naming)?;
+    let mut usages = [Usage::new(&manifests.book, &manifests.world, period)];
+    let mut reader = UsageFiles::new(&usages);
+    for file in usage_files {
+        reader.read(file, |record| {
+            naming.usage(record).map_err(|error| error.to_string())?;
+            usages
+                .iter_mut()
+                .try_for_each(|usage| usage.add(record))
+                .map_err(|error| error.to_string())
+        })?;
+    }
+    let [usage] = usages;
+    let rated = usage.rate_after(carry).map_err(Problem::new)?;
+    Ok((rated, naming.inputs()))
+}
+
+fn check_inputs(named: &Inputs, given: &Inputs, report: &mut Report) {
+    let parts: [(&str, Digest, Digest); 3] = [
+        ("rate card", named.rate_card, given.rate_card),
+        ("manifests", named.manifests, given.manifests),
+        ("usage", named.usage, given.usage),
+    ];
+    let mut same = true;
+    for (what, named, given) in parts {
+        if named != given {
+            same = false;
+            report.differs(&format!("{what}: the bill names {named} and the files are {given}"));
+        }
+    }
+    if same {
+        report.say("inputs: the rate card, the manifests and the usage are those that the bill names");
+    }
+}
+
+fn compare(issued: &Statement, again: &Statement, report: &mut Report) {
+    let before = report.differences;
+    for (figure, issued, again) in [
+        ("subtotal", &issued.subtotal, &again.subtotal),
+        ("tax", &issued.tax, &again.tax),
+        ("total", &issued.total, &again.total),
+    ] {
+        if issued != again {
+            report.differs(&format!("{figure}: {issued} was issued and it comes to {again}"));
+        }
+    }
+    if issued.taxes != again.taxes {
+        report.differs("the taxes by name and rate are others");
+    }
+    for (index, number) in (0..issued.lines.len().max(again.lines.len())).zip(1..) {
+        match (issued.lines.get(index), again.lines.get(index)) {
+            (Some(line), Some(other)) => compare_line(number, line, other, report),
+            (Some(line), None) => report.differs(&format!("line {number} ({}) is not there again", name(line))),
+            (None, Some(line)) => report.differs(&format!("line {number} ({}) was not issued", name(line))),
+            (None, None) => {}
+        }
+    }
+    if report.differences == before {
+        report.say(&format!(
+            "figures: {} line(s), the taxes and the totals come out as issued",
+            issued.lines.len()
+        ));
+    }
+}
+
+fn compare_line(number: u32, issued: &Line, again: &Line, report: &mut Report) {
+    if issued == again {
+        return;
+    }
+    if name(issued) != name(again) {
+        return report.differs(&format!(
+            "line {number} is {} and comes out as {}",
+            name(issued),
+            name(again)
+        ));
+    }
+    let figures = [
+        ("quantity", issued.quantity.as_ref(), again.quantity.as_ref()),
+        ("unit price", issued.unit_price.as_ref(), again.unit_price.as_ref()),
+        ("amount", Some(&issued.amount), Some(&again.amount)),
+        ("tax", Some(&issued.tax), Some(&again.tax)),
+    ];
+    let mut said = false;
+    for (figure, issued, again) in figures {
+        if issued != again {
+            said = true;
+            let show = |value: Option<&maru_meter::Exact>| value.map_or_else(|| "none".to_owned(), ToString::to_string);
+            let what = format!(
+                "its {figure} was issued as {} and comes to {}",
+                show(issued),
+                show(again)
+            );
+            report.differs(&format!("line {number}: {what}"));
+        }
+    }
+    if !said {
+        report.differs(&format!(
+            "line {number} ({}): its words or times are others",
+            name(issued)
+        ));
+    }
+}
+
+/// What a line is for.
+fn name(line: &Line) -> String {
+    let system = line.system.as_deref().unwrap_or("all systems");
+    let what = line.meter.as_deref().or(line.item.as_deref()).unwrap_or_default();
+    format!("{system} {} {what}", line.charge.name()).trim_end().to_owned()
+}

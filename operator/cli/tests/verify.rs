@@ -1,0 +1,150 @@
+//! `kubectl maru verify` as an auditor at a terminal sees it.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use maru_ledger::{Issue, Ledger};
+use maru_rate::Carry;
+
+fn here() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
+}
+
+/// October, issued from the example files.
+fn issued(address: &str) {
+    let (files, usage) = ([here().join("card.yaml")], [here().join("usage.jsonl")]);
+    let month = "2026-10".parse().unwrap();
+    let (rated, inputs) = maru_cli::verify::work_out(&files, &usage, month, &Carry::default()).unwrap();
+    let issue = Issue {
+        issuer: "maru",
+        fiscal_year: 2026,
+        at: "2026-11-04T00:00:00Z".parse().unwrap(),
+        inputs: &inputs,
+    };
+    let pages = Ledger::at(address).unwrap().issue(&rated, &issue).unwrap();
+    assert!(pages.len() > 1);
+}
+
+/// The exit code and everything that was said.
+fn verify(arguments: &[&str]) -> (i32, String) {
+    let mut maru = Command::new(env!("CARGO_BIN_EXE_kubectl-maru"));
+    let output = maru.current_dir(here()).arg("verify").args(arguments).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+    (output.status.code().unwrap(), text)
+}
+
+const FILES: [&str; 4] = ["-f", "card.yaml", "--usage", "usage.jsonl"];
+
+#[test]
+fn a_bill_comes_out_as_it_was_issued() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = folder.path().join("ledger.sqlite").display().to_string();
+    issued(&ledger);
+    for number in ["2026-000001", "2026-000002"] {
+        let (code, text) = verify(&[&[number, "--ledger", &ledger], &FILES[..]].concat());
+        assert_eq!(code, 0, "{text}");
+        for words in [
+            "entries agree",
+            "are those that the bill names",
+            "the totals come out as issued",
+            "Everything agrees.",
+        ] {
+            assert!(text.contains(words), "{text}");
+        }
+    }
+    let (code, text) = verify(&["2026-000001", "--ledger", &ledger]);
+    assert!(code == 0 && text.contains("not worked out again"), "{text}");
+}
+
+#[test]
+fn a_bill_on_a_server_comes_out_as_it_was_issued() {
+    let address = maru_test_postgres::shared().create_database("verify").unwrap();
+    issued(&address);
+    let (code, text) = verify(&[&["2026-000001", "--ledger", &address], &FILES[..]].concat());
+    assert!(code == 0 && text.ends_with("Everything agrees.\n"), "{text}");
+}
+
+#[test]
+fn another_price_and_another_quantity_are_named_with_the_figures_that_they_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = folder.path().join("ledger.sqlite").display().to_string();
+    issued(&ledger);
+    let card = std::fs::read_to_string(here().join("card.yaml")).unwrap();
+    let dearer = folder.path().join("card.yaml");
+    std::fs::write(&dearer, card.replace("42.5", "43.5")).unwrap();
+    assert_ne!(card, std::fs::read_to_string(&dearer).unwrap());
+    let dearer = dearer.display().to_string();
+    let (code, text) = verify(&[
+        "2026-000002",
+        "--ledger",
+        &ledger,
+        "-f",
+        &dearer,
+        "--usage",
+        "usage.jsonl",
+    ]);
+    assert_eq!(code, 1, "{text}");
+    for words in [
+        "DIFFERS rate card: the bill names sha256:",
+        "its unit price was issued as 42.5 and comes to 43.5",
+        "DIFFERS total:",
+    ] {
+        assert!(text.contains(words), "{text}");
+    }
+    assert!(
+        !text.contains("DIFFERS usage") && !text.contains("Everything agrees"),
+        "{text}"
+    );
+
+    let usage = std::fs::read_to_string(here().join("usage.jsonl")).unwrap();
+    let less = folder.path().join("usage.jsonl");
+    std::fs::write(&less, usage.lines().skip(1).collect::<Vec<_>>().join("\n")).unwrap();
+    let less = less.display().to_string();
+    let numbers = ["2026-000001", "2026-000002"];
+    let said = numbers.map(|number| verify(&[number, "--ledger", &ledger, "-f", "card.yaml", "--usage", &less]));
+    assert!(
+        said.iter()
+            .all(|(code, text)| *code == 1 && text.contains("DIFFERS usage")),
+        "{said:?}"
+    );
+    assert!(
+        said.iter()
+            .any(|(_, text)| text.contains("DIFFERS total") || text.contains("gets no bill")),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn books_that_were_tampered_with_are_seen_without_any_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = folder.path().join("ledger.sqlite").display().to_string();
+    issued(&ledger);
+    let stranger = rusqlite::Connection::open(&ledger).unwrap();
+    stranger
+        .execute_batch(
+            "DROP TRIGGER entry_is_final; UPDATE entry SET units = units + 1 WHERE page = 1 AND position = 1",
+        )
+        .unwrap();
+    let (code, text) = verify(&["2026-000001", "--ledger", &ledger]);
+    assert_eq!(code, 1, "{text}");
+    assert!(
+        text.contains("its debits and credits differ by 1") && text.contains("entries do not agree"),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_is_not_there_is_said_and_nothing_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = folder.path().join("ledger.sqlite").display().to_string();
+    let (code, text) = verify(&["2026-000001", "--ledger", &ledger]);
+    assert!(
+        code == 2 && text.contains("is not there") && text.lines().count() == 1,
+        "{text}"
+    );
+    assert!(!Path::new(&ledger).exists());
+    issued(&ledger);
+    let (code, text) = verify(&["2026-000099", "--ledger", &ledger]);
+    assert!(code == 2 && text.contains("has issued no bill 2026-000099"), "{text}");
+}
