@@ -4,7 +4,9 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 CARGO := cargo
 CLUSTER := $(CARGO) run --quiet --package maru-test-cluster --bin maru-cluster --
 
-.PHONY: help demo test check generate check-generated cluster cluster-down
+AREA ?= 02
+
+.PHONY: help demo test bench check generate check-generated cluster cluster-down
 
 help: ## What each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -15,6 +17,9 @@ demo: ## A real cluster, an agency, a system, its pods metered, and the bill for
 
 test: ## Everything: tables and properties, snapshots, stories on the real API server and the real node
 	$(CARGO) test --workspace --no-fail-fast
+
+bench: ## Measure an area against its targets: make bench AREA=02 (billing)
+	$(CARGO) run --quiet --profile bench --package maru-bench --no-default-features --features area-$(AREA) -- --area $(AREA)
 
 check: check-generated ## Format, lints as errors, generated files up to date
 	$(CARGO) fmt --all --check

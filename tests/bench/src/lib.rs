@@ -1,1 +1,0 @@
-//! Benchmarks: ratios between things run in the same run.
