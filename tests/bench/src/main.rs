@@ -2,12 +2,16 @@
 
 #[cfg(feature = "area-02")]
 mod billing;
+#[cfg(feature = "area-01")]
+mod ground;
+#[cfg(feature = "area-01")]
+mod kept;
+#[cfg(feature = "area-02")]
 mod report;
 
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
-use report::Report;
 
 /// Measures an area against its targets.
 #[derive(Debug, Parser)]
@@ -16,12 +20,20 @@ struct Args {
     #[arg(long, value_enum)]
     area: Area,
     /// Area 02: how many months of the ledger's year are closed.
+    #[cfg(feature = "area-02")]
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=12))]
     months: u8,
+    #[cfg(feature = "area-01")]
+    #[command(flatten)]
+    ground: ground::Sizes,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Area {
+    /// The ground floor: agencies and systems on a cluster.
+    #[cfg(feature = "area-01")]
+    #[value(name = "01")]
+    Ground,
     /// Rating and the ledger.
     #[cfg(feature = "area-02")]
     #[value(name = "02")]
@@ -30,15 +42,17 @@ enum Area {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let report: Result<Report, Box<dyn std::error::Error>> = match args.area {
+    let met = match args.area {
+        #[cfg(feature = "area-01")]
+        Area::Ground => ground::measure(args.ground),
         #[cfg(feature = "area-02")]
-        Area::Billing => billing::run(args.months),
-    };
-    match report {
-        Ok(report) => {
+        Area::Billing => billing::run(args.months).map(|report| {
             println!("{report}");
-            ExitCode::from(u8::from(!report.all_met()))
-        }
+            report.all_met()
+        }),
+    };
+    match met {
+        Ok(met) => ExitCode::from(u8::from(!met)),
         Err(error) => {
             eprintln!("maru-bench: {error}");
             ExitCode::from(2)

@@ -1,0 +1,262 @@
+//! Agencies and systems in number: what people apply, and the bare loop that writes by itself what the operator wrote.
+
+use super::Outcome;
+use futures::{StreamExt, TryStreamExt};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams, TypeMeta};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{Config, watcher};
+use kube::{Client, ResourceExt};
+use maru_crds::{Agency, AgencySystem};
+use maru_desire::{AGENCY_LABEL, MANAGED_BY, MANAGED_BY_LABEL, ObjectKind};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+/// How much there is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Size {
+    pub(super) agencies: usize,
+    pub(super) systems_each: usize,
+}
+
+impl Size {
+    pub(super) const fn systems(self) -> usize {
+        self.agencies * self.systems_each
+    }
+}
+
+/// The name of an agency and of its namespace.
+pub(super) fn name(index: usize) -> String {
+    format!("agency-{index:05}")
+}
+
+/// A system that is suspended: all of its objects are there and no pods run, for simulated pods would take most of the time.
+pub(super) fn system(namespace: &str, index: usize) -> Value {
+    let mut system = maru_stories::system(namespace, &format!("system-{index}"));
+    system["spec"]["suspended"] = json!(true);
+    system
+}
+
+/// Applies so many agencies with their systems, so many at once, and waits until all of them are ready.
+pub(super) async fn all_ready(client: &Client, size: Size, at_once: usize) -> Outcome<Duration> {
+    let began = Instant::now();
+    let counting = tokio::spawn(until_ready(client.clone(), size));
+    futures::stream::iter(0..size.agencies)
+        .map(|index| feed(client.clone(), name(index), size.systems_each))
+        .buffer_unordered(at_once)
+        .try_collect::<Vec<()>>()
+        .await?;
+    counting.await??;
+    Ok(began.elapsed())
+}
+
+async fn feed(client: Client, name: String, systems: usize) -> Outcome<()> {
+    apply(&client, "people", &maru_stories::agency(&name)).await?;
+    let namespaces = Api::<Namespace>::all(client.clone());
+    while namespaces.get_metadata_opt(&name).await?.is_none() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for index in 0..systems {
+        apply(&client, "people", &system(&name, index)).await?;
+    }
+    Ok(())
+}
+
+async fn apply(client: &Client, manager: &str, object: &Value) -> Outcome<()> {
+    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    let params = PatchParams::apply(manager).force();
+    let patch = Patch::Apply(object);
+    if object["kind"] == "Agency" {
+        Api::<Agency>::all(client.clone()).patch(name, &params, &patch).await?;
+    } else {
+        let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
+        let systems = Api::<AgencySystem>::namespaced(client.clone(), namespace);
+        systems.patch(name, &params, &patch).await?;
+    }
+    Ok(())
+}
+
+/// Watches until as many agencies and systems are ready as there are to be.
+async fn until_ready(client: Client, size: Size) -> Outcome<()> {
+    let config = Config::default().streaming_lists();
+    let agencies = watcher(Api::<Agency>::all(client.clone()), config.clone()).default_backoff();
+    let systems = watcher(Api::<AgencySystem>::all(client), config).default_backoff();
+    let agencies = agencies.applied_objects().map_ok(|agency| {
+        let conditions = agency.status.as_ref().map(|status| status.conditions.as_slice());
+        (format!("/{}", agency.name_any()), is_ready(conditions))
+    });
+    let systems = systems.applied_objects().map_ok(|system| {
+        let conditions = system.status.as_ref().map(|status| status.conditions.as_slice());
+        let key = format!("{}/{}", system.namespace().unwrap_or_default(), system.name_any());
+        (key, is_ready(conditions))
+    });
+    let mut seen = std::pin::pin!(futures::stream::select(agencies, systems));
+    let mut ready = BTreeSet::new();
+    while let Some(seen) = seen.next().await {
+        let Ok((key, is_ready)) = seen else { continue };
+        if is_ready {
+            ready.insert(key);
+        } else {
+            ready.remove(&key);
+        }
+        if ready.len() == size.agencies + size.systems() {
+            return Ok(());
+        }
+    }
+    Err("the watch ended".into())
+}
+
+fn is_ready(conditions: Option<&[k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition]>) -> bool {
+    let mut conditions = conditions.unwrap_or_default().iter();
+    conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+/// One write of the bare loop.
+enum Write {
+    Apply(ApiResource, DynamicObject),
+    Status(ApiResource, DynamicObject, Value),
+}
+
+/// Everything that stands in a cluster of agencies, as writes by agency: each object once, each status once.
+pub(super) struct Script(Vec<Vec<Write>>);
+
+impl Script {
+    /// Reads it off a cluster that the operator has set up.
+    pub(super) async fn read(client: &Client, size: Size) -> Outcome<Self> {
+        let labels = ListParams::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGED_BY}"));
+        let mut objects: BTreeMap<String, Vec<(ApiResource, DynamicObject)>> = BTreeMap::new();
+        for kind in ObjectKind::ALL
+            .into_iter()
+            .filter(|kind| *kind != ObjectKind::HttpRoute)
+        {
+            let resource = resource(kind.group(), kind.version(), kind.kind(), kind.plural());
+            let found = Api::<DynamicObject>::all_with(client.clone(), &resource)
+                .list(&labels)
+                .await?;
+            for object in found {
+                let agency = object.labels().get(AGENCY_LABEL).cloned().unwrap_or_default();
+                objects
+                    .entry(agency)
+                    .or_default()
+                    .push((resource.clone(), bare(object, &resource)));
+            }
+        }
+        let agency = resource("maru.dev", "v1alpha1", "Agency", "agencies");
+        let system = resource("maru.dev", "v1alpha1", "AgencySystem", "agencysystems");
+        let mut scripts = Vec::with_capacity(size.agencies);
+        for index in 0..size.agencies {
+            let name = name(index);
+            let mut writes = Vec::new();
+            let one = Api::<DynamicObject>::all_with(client.clone(), &agency)
+                .get(&name)
+                .await?;
+            let systems = Api::<DynamicObject>::namespaced_with(client.clone(), &name, &system);
+            let systems = systems.list(&ListParams::default()).await?.items;
+            let mut owned = objects.remove(&name).unwrap_or_default().into_iter();
+            let mut statuses = Vec::new();
+            let (apply, status) = primary(&agency, one);
+            writes.push(apply);
+            statuses.extend(status);
+            writes.extend(owned.next().map(|(resource, object)| Write::Apply(resource, object)));
+            for one in systems {
+                let (apply, status) = primary(&system, one);
+                writes.push(apply);
+                statuses.extend(status);
+            }
+            writes.extend(owned.map(|(resource, object)| Write::Apply(resource, object)));
+            writes.extend(statuses);
+            scripts.push(writes);
+        }
+        Ok(Self(scripts))
+    }
+
+    /// How many writes it is.
+    pub(super) fn len(&self) -> usize {
+        self.0.iter().map(Vec::len).sum()
+    }
+
+    /// Writes it into another cluster, so many agencies at once.
+    pub(super) async fn play(self, client: &Client, at_once: usize) -> Outcome<Duration> {
+        let began = Instant::now();
+        futures::stream::iter(self.0)
+            .map(|writes| async {
+                for write in writes {
+                    write.send(client.clone()).await?;
+                }
+                Outcome::Ok(())
+            })
+            .buffer_unordered(at_once)
+            .try_collect::<Vec<()>>()
+            .await?;
+        Ok(began.elapsed())
+    }
+}
+
+impl Write {
+    async fn send(self, client: Client) -> Outcome<()> {
+        match self {
+            Self::Apply(resource, object) => {
+                let params = PatchParams::apply("bare-loop").force();
+                let api = api(client, &resource, &object);
+                api.patch(&object.name_any(), &params, &Patch::Apply(&object)).await?;
+            }
+            Self::Status(resource, object, status) => {
+                let patch = Patch::Merge(json!({ "status": status }));
+                let api = api(client, &resource, &object);
+                api.patch_status(&object.name_any(), &PatchParams::default(), &patch)
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn api(client: Client, resource: &ApiResource, object: &DynamicObject) -> Api<DynamicObject> {
+    match object.namespace() {
+        Some(namespace) => Api::namespaced_with(client, &namespace, resource),
+        None => Api::all_with(client, resource),
+    }
+}
+
+fn primary(resource: &ApiResource, object: DynamicObject) -> (Write, Option<Write>) {
+    let status = object.data.get("status").cloned();
+    let object = bare(object, resource);
+    let status = status.map(|status| Write::Status(resource.clone(), object.clone(), status));
+    (Write::Apply(resource.clone(), object), status)
+}
+
+/// What a writer gives of an object: not what the API server fills in.
+fn bare(mut object: DynamicObject, resource: &ApiResource) -> DynamicObject {
+    object.types = Some(TypeMeta {
+        api_version: resource.api_version.clone(),
+        kind: resource.kind.clone(),
+    });
+    let metadata = std::mem::take(&mut object.metadata);
+    object.metadata.name = metadata.name;
+    object.metadata.namespace = metadata.namespace;
+    object.metadata.labels = metadata.labels;
+    object.metadata.finalizers = metadata.finalizers;
+    if let Value::Object(data) = &mut object.data {
+        data.remove("status");
+        if let Some(Value::Object(spec)) = data.get_mut("spec") {
+            spec.retain(|name, _| !matches!(name.as_str(), "clusterIP" | "clusterIPs"));
+        }
+    }
+    object
+}
+
+fn resource(group: &str, version: &str, kind: &str, plural: &str) -> ApiResource {
+    let api_version = if group.is_empty() {
+        version.to_owned()
+    } else {
+        format!("{group}/{version}")
+    };
+    ApiResource {
+        group: group.to_owned(),
+        version: version.to_owned(),
+        api_version,
+        kind: kind.to_owned(),
+        plural: plural.to_owned(),
+    }
+}

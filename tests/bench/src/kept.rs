@@ -1,0 +1,84 @@
+//! The rows of a benchmark, as a file and as a table.
+
+#![allow(
+    clippy::float_arithmetic,
+    reason = "figures of measurements are rounded; no money is here"
+)]
+
+use serde::{Deserialize, Serialize};
+use std::fmt::Write as _;
+use std::path::Path;
+
+/// What a measure should reach.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target(pub(crate) f64);
+
+/// One measure.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Row {
+    /// The area, by number and name.
+    pub(crate) area: String,
+    /// What was measured, and at which size.
+    pub(crate) measure: String,
+    /// How much.
+    pub(crate) value: f64,
+    /// Of what.
+    pub(crate) unit: String,
+    /// At most this much.
+    pub(crate) target: String,
+    /// Whether it was.
+    pub(crate) met: bool,
+}
+
+impl Row {
+    /// A measure that should be at most `target`.
+    pub(crate) fn at_most(area: &str, measure: impl Into<String>, value: f64, unit: &str, target: Target) -> Self {
+        Self {
+            area: area.to_owned(),
+            measure: measure.into(),
+            value: (value * 1000.0).round() / 1000.0,
+            unit: unit.to_owned(),
+            target: format!("≤ {}", target.0),
+            met: value <= target.0,
+        }
+    }
+}
+
+/// Keeps the rows of an area in `.maru/bench.json`, in place of those it had, and the whole as a table in `.maru/bench.md`.
+/// Gives the table of the area.
+///
+/// # Errors
+/// Where the files cannot be written, or hold something else.
+pub(crate) fn keep(folder: &Path, rows: &[Row]) -> Result<String, Box<dyn std::error::Error>> {
+    std::fs::create_dir_all(folder)?;
+    let file = folder.join("bench.json");
+    let mut all: Vec<Row> = match std::fs::read(&file) {
+        Ok(text) => serde_json::from_slice(&text)?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
+    all.retain(|row| rows.iter().all(|new| new.area != row.area));
+    all.extend_from_slice(rows);
+    all.sort_by(|one, other| one.area.cmp(&other.area));
+    std::fs::write(&file, serde_json::to_string_pretty(&all)? + "\n")?;
+    std::fs::write(folder.join("bench.md"), table(&all)?)?;
+    table(rows)
+}
+
+fn table(rows: &[Row]) -> Result<String, Box<dyn std::error::Error>> {
+    let mut text =
+        "| area | measure | value | unit | target | met |\n| --- | --- | ---: | --- | --- | --- |\n".to_owned();
+    for row in rows {
+        let met = if row.met { "yes" } else { "no" };
+        let Row {
+            area,
+            measure,
+            value,
+            unit,
+            target,
+            ..
+        } = row;
+        writeln!(text, "| {area} | {measure} | {value} | {unit} | {target} | {met} |")?;
+    }
+    Ok(text)
+}
