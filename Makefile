@@ -36,6 +36,7 @@ check-generated:
 	@$(CARGO) run --quiet --package maru-crds --bin maru-crdgen -- --check
 
 check-dependencies: $(DENY)
+	@$(CARGO) fetch --quiet --locked
 	@$(DENY) --offline --log-level error check --hide-inclusion-graph bans licenses sources
 
 # The Python package carries the program; where there is no Python it is built, which takes some minutes.
