@@ -18,9 +18,9 @@ const MOST_SAID: usize = 20;
 /// Which bill, and what to work it out from.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// The number of the bill, such as 2026-000123.
+    /// The number of the bill, such as 2026-000123. Without it the books alone are checked.
     #[arg(value_name = "BILL")]
-    number: String,
+    number: Option<String>,
     /// The ledger: the path of its SQLite file, or the URL of its PostgreSQL database.
     #[arg(long, value_name = "ADDRESS", env = "MARU_LEDGER", hide_env_values = true)]
     ledger: String,
@@ -59,29 +59,15 @@ impl Report {
 pub fn run(args: &VerifyArgs) -> Result<Printed, Problem> {
     let problem = |error| Problem::new(format!("--ledger: {error}"));
     let mut ledger = Ledger::at_existing(&args.ledger).map_err(problem)?;
-    let Some(page) = ledger.page(&args.issuer, &args.number).map_err(problem)? else {
-        let message = format!(
-            "{} has issued no bill {}: allowed are numbers such as 2026-000123",
-            args.issuer, args.number
-        );
-        return Err(Problem::new(message));
-    };
     let mut report = Report::default();
-    let statement = page.statement();
-    report.say(&format!(
-        "{} {} of {}, {}: {} {}",
-        page.kind(),
-        args.number,
-        statement.agency,
-        page.month(),
-        page.currency(),
-        statement.total
-    ));
-    check_books(&mut ledger, args, &mut report).map_err(problem)?;
-    if args.files.is_empty() {
-        report.say("figures: not worked out again; give -f and --usage for that");
+    if let Some(number) = &args.number {
+        verify_bill(&mut ledger, args, number, &mut report)?;
+    } else if args.files.is_empty() {
+        check_books(&mut ledger, args, None, &mut report).map_err(problem)?;
     } else {
-        check_figures(&mut ledger, args, &page, &mut report)?;
+        return Err(Problem::new(
+            "-f and --usage work a bill out again: name its number, such as 2026-000123",
+        ));
     }
     match report.differences {
         0 => report.say("Everything agrees."),
@@ -97,12 +83,47 @@ pub fn run(args: &VerifyArgs) -> Result<Printed, Problem> {
     })
 }
 
-fn check_books(ledger: &mut Ledger, args: &VerifyArgs, report: &mut Report) -> Result<(), maru_ledger::LedgerError> {
+fn verify_bill(ledger: &mut Ledger, args: &VerifyArgs, number: &str, report: &mut Report) -> Result<(), Problem> {
+    let problem = |error| Problem::new(format!("--ledger: {error}"));
+    let Some(page) = ledger.page(&args.issuer, number).map_err(problem)? else {
+        let message = format!(
+            "{} has issued no bill {number}: allowed are numbers such as 2026-000123",
+            args.issuer
+        );
+        return Err(Problem::new(message));
+    };
+    let statement = page.statement();
+    report.say(&format!(
+        "{} {number} of {}, {}: {} {}",
+        page.kind(),
+        statement.agency,
+        page.month(),
+        page.currency(),
+        statement.total
+    ));
+    check_books(ledger, args, Some(number), report).map_err(problem)?;
+    if args.files.is_empty() {
+        report.say("figures: not worked out again; give -f and --usage for that");
+        return Ok(());
+    }
+    check_figures(ledger, args, &page, report)
+}
+
+fn check_books(
+    ledger: &mut Ledger,
+    args: &VerifyArgs,
+    number: Option<&str>,
+    report: &mut Report,
+) -> Result<(), maru_ledger::LedgerError> {
     let verified = ledger.verify()?;
     for disagreement in verified.disagreements {
         report.differs(&format!("in the books: {disagreement}"));
     }
-    for disagreement in ledger.verify_bill(&args.issuer, &args.number)?.unwrap_or_default() {
+    let bill = number
+        .map(|number| ledger.verify_bill(&args.issuer, number))
+        .transpose()?
+        .flatten();
+    for disagreement in bill.unwrap_or_default() {
         report.differs(&format!("in the books: {disagreement}"));
     }
     let verdict = if report.differences == 0 {

@@ -128,6 +128,11 @@ fn books_that_were_tampered_with_are_seen_without_any_file() {
         .unwrap();
     let (code, text) = verify(&["2026-000001", "--ledger", &ledger]);
     assert_eq!(code, 1, "{text}");
+    let (code, books) = verify(&["--ledger", &ledger]);
+    assert!(
+        code == 1 && books.contains("its debits and credits differ by 1"),
+        "{books}"
+    );
     assert!(
         text.contains("its debits and credits differ by 1") && text.contains("entries do not agree"),
         "{text}"

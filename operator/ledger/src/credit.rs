@@ -5,8 +5,9 @@ use maru_rate::charge::TaxPart;
 use maru_rate::split::largest_remainder;
 use maru_rate::{Charge, Currency, Line, Statement};
 
+use crate::draft::Draft;
 use crate::error::LedgerError;
-use crate::ledger::{Draft, Issue, Ledger};
+use crate::ledger::{Issue, Ledger};
 use crate::page::{Content, Page, PageKind};
 use crate::record::{self, Head};
 

@@ -69,6 +69,16 @@ pub enum LedgerError {
         /// For which period.
         month: String,
     },
+    /// A correction of something that was not issued.
+    #[error(
+        "a line of agency `{agency}` corrects `{corrects}`, which was not issued to it: allowed are NUMBER/LINE of an issued bill, such as 2026-000123/4"
+    )]
+    Dangling {
+        /// Whose.
+        agency: String,
+        /// What it names.
+        corrects: String,
+    },
     /// A credit that cannot be given.
     #[error("bill {number} cannot be credited: {reason}")]
     Credit {

@@ -1,18 +1,16 @@
 //! The ledger: what is booked, and how a period is issued into it.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use maru_rate::{Carry, Month, Rated, Recovery};
-use serde::{Deserialize, Serialize};
+use maru_rate::{Carry, Month, Rated};
 
-use crate::account::{Account, Entry};
-use crate::digest::{Digest, Inputs};
+use crate::digest::Inputs;
+use crate::draft::{Closing, Draft, Known, More, key};
 use crate::error::LedgerError;
-use crate::page::{Page, PageKind, draft, places, units};
-use crate::record::{self, Head, Record};
-use crate::store::{Books, Last, PostgresStore, SqliteStore, Store};
+use crate::page::{Page, PageKind, draft};
+use crate::record::{self, Record};
+use crate::store::{Books, PostgresStore, SqliteStore, Store};
 
 /// Pages that are handed to the store at once: enough to keep a server busy, few enough to stay small in memory.
 const AT_ONCE: usize = 64;
@@ -48,14 +46,6 @@ pub enum Step {
     Complete,
     /// The commit has returned.
     Committed,
-}
-
-/// What a period leaves for the next one and for the books.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Closing {
-    carry: Carry,
-    recoveries: Vec<Recovery>,
 }
 
 impl Ledger {
@@ -150,6 +140,7 @@ impl Ledger {
             let mut new: Vec<&mut Draft> = Vec::new();
             for draft in drafts.iter_mut() {
                 if !draft.is_known(&known)? {
+                    draft.check_references(books, issue.issuer)?;
                     new.push(draft);
                 }
             }
@@ -169,6 +160,13 @@ impl Ledger {
         record::page(head, &content).map(Some)
     }
 
+    /// The bills of an issued period, by number: invoices and the credit notes on them. Corrections reverse their lines.
+    pub fn pages(&mut self, issuer: &str, month: Month) -> Result<Vec<Page>, LedgerError> {
+        let stored = self.store.pages(issuer, &month.to_string())?;
+        let bills = stored.into_iter().filter(|(head, _)| head.number.is_some());
+        bills.map(|(head, content)| record::page(head, &content)).collect()
+    }
+
     /// What the pools of an issued period carry into the next one; nothing where the period was not issued.
     pub fn carry(&mut self, issuer: &str, month: Month) -> Result<Option<Carry>, LedgerError> {
         let kind = PageKind::Closing.name();
@@ -185,188 +183,6 @@ impl Ledger {
         let exact = |(units, places): (i128, u32)| maru_meter::Exact::scaled(units, places);
         Ok(sums.into_iter().map(exact).sum())
     }
-}
-
-/// A page on its way into the books.
-#[derive(Debug)]
-pub(crate) enum Draft {
-    /// Somebody's bill.
-    Page(Box<Page>),
-    /// What a period leaves.
-    Closing {
-        month: String,
-        currency: String,
-        places: u32,
-        content: Vec<u8>,
-        entries: Vec<Entry>,
-    },
-}
-
-impl Closing {
-    /// Where a standard rate brought in more than its system cost, the difference is owed to those who paid it, and the other way round.
-    fn draft(&self, rated: &Rated) -> Result<Draft, LedgerError> {
-        let places = places(rated);
-        let mut entries = Vec::new();
-        for recovery in &self.recoveries {
-            let over = &recovery.charged - &recovery.cost;
-            let units = units(
-                &recovery.system,
-                &over.round(places, maru_meter::Rounding::HalfUp),
-                places,
-            )?;
-            if units == 0 {
-                continue;
-            }
-            let system: std::sync::Arc<str> = recovery.system.as_str().into();
-            let entry = |account, units| Entry {
-                account,
-                units,
-                line: 0,
-            };
-            entries.push(entry(Account::Revenue(Some(system.clone())), units));
-            entries.push(entry(Account::Recovery(system), -units));
-        }
-        Ok(Draft::Closing {
-            month: Month::to_string(&rated.month()),
-            currency: rated.currency().code().to_owned(),
-            places,
-            content: record::pack(self)?,
-            entries,
-        })
-    }
-}
-
-impl Draft {
-    pub(crate) fn into_page(self) -> Option<Page> {
-        match self {
-            Self::Page(page) => Some(*page),
-            Self::Closing { .. } => None,
-        }
-    }
-
-    fn period(&self) -> &str {
-        match self {
-            Self::Page(page) => page.month(),
-            Self::Closing { month, .. } => month,
-        }
-    }
-
-    fn kind(&self) -> PageKind {
-        match self {
-            Self::Page(page) => page.kind,
-            Self::Closing { .. } => PageKind::Closing,
-        }
-    }
-
-    fn agency(&self) -> &str {
-        match self {
-            Self::Page(page) => &page.statement().agency,
-            Self::Closing { .. } => "",
-        }
-    }
-
-    fn about(&self) -> &str {
-        match self {
-            Self::Page(page) => &page.about,
-            Self::Closing { .. } => "",
-        }
-    }
-
-    fn content(&self) -> Result<Vec<u8>, LedgerError> {
-        match self {
-            Self::Page(page) => record::pack(&page.content),
-            Self::Closing { content, .. } => Ok(content.clone()),
-        }
-    }
-
-    fn entries(&self) -> &[Entry] {
-        match self {
-            Self::Page(page) => &page.entries,
-            Self::Closing { entries, .. } => entries,
-        }
-    }
-
-    fn money(&self) -> (&str, u32, i64) {
-        match self {
-            Self::Page(page) => (page.currency(), page.places, page.total()),
-            Self::Closing { currency, places, .. } => (currency, *places, 0),
-        }
-    }
-
-    /// Whether the page is booked already, and then takes its number. One with other figures is an error.
-    fn is_known(&mut self, known: &Known<'_>) -> Result<bool, LedgerError> {
-        let Some((head, content)) = known.get(&(self.kind().name(), self.agency(), self.about())) else {
-            return Ok(false);
-        };
-        if !record::same(content, &self.content()?)? {
-            return Err(LedgerError::Issued {
-                number: head.number.clone().unwrap_or_else(|| "(closing)".to_owned()),
-                agency: self.agency().to_owned(),
-                month: self.period().to_owned(),
-            });
-        }
-        self.issued(head)?;
-        Ok(true)
-    }
-
-    fn issued(&mut self, head: &Head) -> Result<(), LedgerError> {
-        if let Self::Page(page) = self {
-            page.number.clone_from(&head.number);
-            page.inputs = head.inputs.as_deref().map(serde_json::from_str).transpose()?;
-            page.digest = Some(head.digest);
-        }
-        Ok(())
-    }
-
-    /// Takes the next place in the books.
-    fn record<'a>(&'a self, last: &mut Last, issue: &Issue<'_>, inputs: &str) -> Result<Record<'a>, LedgerError> {
-        let (currency, places, total) = self.money();
-        let sequence = (self.kind() != PageKind::Closing).then(|| last.sequence + 1);
-        let content = self.content()?;
-        let mut head = Head {
-            position: last.position + 1,
-            issuer: issue.issuer.to_owned(),
-            kind: self.kind().name(),
-            fiscal_year: issue.fiscal_year,
-            sequence,
-            number: sequence.map(|sequence| number(issue.fiscal_year, sequence)),
-            agency: self.agency().to_owned(),
-            period: self.period().to_owned(),
-            about: self.about().to_owned(),
-            currency: currency.to_owned(),
-            places,
-            total,
-            entry_count: i64::try_from(self.entries().len()).unwrap_or(i64::MAX),
-            issued_at: issue.at.to_string(),
-            inputs: Some(inputs.to_owned()),
-            previous: last.digest,
-            digest: Digest::default(),
-        };
-        head.digest = head.seal(Digest::of(&content), Digest::of(&record::seal_entries(self.entries())));
-        last.position = head.position;
-        last.digest = head.digest;
-        last.sequence = sequence.unwrap_or(last.sequence);
-        Ok(Record {
-            head,
-            content,
-            entries: self.entries(),
-        })
-    }
-}
-
-/// Makes pages that depend on what is booked.
-type More<'a> = dyn Fn(&[(Head, Vec<u8>)]) -> Result<Vec<Draft>, LedgerError> + 'a;
-
-/// The pages of a period, by what tells them apart.
-type Known<'a> = HashMap<(&'a str, &'a str, &'a str), &'a (Head, Vec<u8>)>;
-
-fn key(head: &Head) -> (&str, &str, &str) {
-    (head.kind, &head.agency, &head.about)
-}
-
-/// Such as `2026-000123`.
-pub(crate) fn number(fiscal_year: i16, sequence: i64) -> String {
-    format!("{fiscal_year:04}-{sequence:06}")
 }
 
 fn add_all(

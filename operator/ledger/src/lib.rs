@@ -7,6 +7,7 @@
 mod account;
 mod credit;
 mod digest;
+mod draft;
 mod error;
 mod ledger;
 mod naming;

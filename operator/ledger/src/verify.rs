@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::fmt;
 
 use crate::digest::Digest;
+use crate::draft::number;
 use crate::error::LedgerError;
-use crate::ledger::{Ledger, number};
+use crate::ledger::Ledger;
 use crate::record::{self, Head, seal_entries, seal_entry};
 use crate::store::{StoredEntry, Visitor};
 

@@ -22,6 +22,9 @@ pub(crate) trait Store: Debug + Send {
     /// The head and content of a page that has no number.
     fn unnumbered(&mut self, issuer: &str, kind: &str, period: &str) -> Result<Option<(Head, Vec<u8>)>, LedgerError>;
 
+    /// The heads and contents of an issuer's pages that are about a period, by position.
+    fn pages(&mut self, issuer: &str, period: &str) -> Result<Vec<(Head, Vec<u8>)>, LedgerError>;
+
     /// What is booked to an account in a currency: units and their decimal places.
     fn balance(&mut self, account: &str, currency: &str) -> Result<Vec<(i128, u32)>, LedgerError>;
 
@@ -36,6 +39,9 @@ pub(crate) type Work<'a> = dyn FnMut(&mut dyn Books) -> Result<(), LedgerError> 
 pub(crate) trait Books {
     /// The pages of an issuer that are about a period.
     fn known(&mut self, issuer: &str, period: &str) -> Result<Vec<(Head, Vec<u8>)>, LedgerError>;
+
+    /// The head and content of a bill.
+    fn bill(&mut self, issuer: &str, number: &str) -> Result<Option<(Head, Vec<u8>)>, LedgerError>;
 
     /// The last page, and the last number of an issuer's year.
     fn last(&mut self, issuer: &str, fiscal_year: i16) -> Result<Last, LedgerError>;

@@ -1,11 +1,13 @@
 //! A process that issues is killed, at every step and at moments in between: afterwards there are the same bills with the same numbers.
 
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use maru_ledger::{Ledger, Step};
 use maru_rate::Rated;
+use maru_test_postgres::{Postgres, PostgresOptions};
 use rustix::process::{Signal, getpid, kill_process};
 
 use crate::place::{CARD, Place, both, inputs, issue, numbers, rated_with};
@@ -57,26 +59,27 @@ fn start(place: &Place, last_step: usize) -> std::process::Child {
 }
 
 fn holds(place: &Place, when: &str) {
-    let mut ledger = place.open();
+    ledger_holds(&mut place.open(), &format!("{} {when}", place.name));
+}
+
+fn ledger_holds(ledger: &mut Ledger, when: &str) {
     let before = ledger.verify().unwrap();
-    assert_eq!(before.disagreements, [], "{} {when}", place.name);
+    assert_eq!(before.disagreements, [], "{when}");
     assert!(
         [0, AGENCIES as u64].contains(&before.bills),
-        "{} {when}: all or nothing, not {}",
-        place.name,
+        "{when}: all or nothing, not {}",
         before.bills
     );
     let pages = ledger.issue(&month(), &issue(&inputs())).unwrap();
     let expected: Vec<_> = (0..AGENCIES)
         .map(|agency| (format!("agency-{agency:03}"), format!("2026-{:06}", agency + 1)))
         .collect();
-    assert_eq!(numbers(&pages), expected, "{} {when}", place.name);
+    assert_eq!(numbers(&pages), expected, "{when}");
     let after = ledger.verify().unwrap();
     assert_eq!(
         (after.bills, after.disagreements),
         (AGENCIES as u64, Vec::new()),
-        "{} {when}",
-        place.name
+        "{when}"
     );
 }
 
@@ -120,16 +123,33 @@ fn an_issuer_that_is_killed_at_any_moment_leaves_all_bills_or_none() {
     }
 }
 
+static SERVER: Mutex<Option<Postgres>> = Mutex::new(None);
+static UNTIL_CRASH: AtomicUsize = AtomicUsize::new(0);
+
+fn crash_the_server(_: Step) {
+    if UNTIL_CRASH.fetch_sub(1, Ordering::Relaxed) == 1 {
+        SERVER.lock().unwrap().as_mut().unwrap().crash().unwrap();
+    }
+}
+
 #[test]
-fn a_server_that_loses_power_while_issuing_has_all_bills_or_none() {
-    let mut server = maru_test_postgres::Postgres::start(&maru_test_postgres::PostgresOptions::default()).unwrap();
-    let address = server.create_database("ledger").unwrap();
-    let mut ledger = Ledger::at(&address).unwrap();
-    let first = numbers(&ledger.issue(&month(), &issue(&inputs())).unwrap());
-    server.crash().unwrap();
-    assert!(ledger.verify().is_err());
-    server.restart().unwrap();
-    let inputs = inputs();
-    assert_eq!(numbers(&ledger.issue(&month(), &issue(&inputs)).unwrap()), first); // the connection is made anew
-    assert_eq!(ledger.verify().unwrap().bills, AGENCIES as u64);
+fn a_server_that_loses_power_after_any_step_has_all_bills_or_none() {
+    let server = Postgres::start(&PostgresOptions::default()).unwrap();
+    let addresses: Vec<String> = (1..=STEPS)
+        .map(|step| server.create_database(&format!("ledger{step}")).unwrap())
+        .collect();
+    *SERVER.lock().unwrap() = Some(server);
+    for (step, address) in (1..).zip(&addresses) {
+        UNTIL_CRASH.store(step, Ordering::Relaxed);
+        let mut ledger = Ledger::at(address).unwrap().watched(crash_the_server);
+        let issued = ledger.issue(&month(), &issue(&inputs()));
+        assert_eq!(
+            issued.is_ok(),
+            step == STEPS,
+            "a commit that returned is there: {issued:?}"
+        );
+        SERVER.lock().unwrap().as_mut().unwrap().restart().unwrap();
+        ledger_holds(&mut ledger, &format!("no power after step {step}")); // the same ledger: it connects anew
+    }
+    SERVER.lock().unwrap().take();
 }

@@ -40,6 +40,16 @@ fn partial_credits_add_up_to_the_bill_and_never_beyond() {
             "{}",
             place.name
         );
+        let month = ledger.pages("maru", "2026-10".parse().unwrap()).unwrap();
+        let kinds: Vec<_> = month.iter().map(|page| (page.number().unwrap(), page.kind())).collect();
+        let note = PageKind::CreditNote;
+        let expected = [
+            ("2026-000001", PageKind::Invoice),
+            ("2026-000002", note),
+            ("2026-000003", note),
+            ("2026-000004", note),
+        ];
+        assert_eq!(kinds, expected, "{}", place.name);
         let one = line(1, "1");
         let more = Credit {
             reference: "d",

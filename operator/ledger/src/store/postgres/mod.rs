@@ -9,7 +9,7 @@ use postgres::binary_copy::{BinaryCopyInWriter, BinaryCopyOutIter};
 use postgres::error::SqlState;
 use postgres::fallible_iterator::FallibleIterator;
 use postgres::types::{ToSql, Type};
-use postgres::{Client, IsolationLevel, Row, Transaction};
+use postgres::{Client, GenericClient, IsolationLevel, Row, Transaction};
 
 use super::{Books, Last, Store, StoredEntry, Visitor, Work};
 use crate::account::Account;
@@ -70,7 +70,9 @@ impl PostgresStore {
 
     /// The connection, made anew where the server was away in between.
     fn client(&mut self) -> Result<&mut Client, LedgerError> {
-        if self.client.0.is_closed() {
+        let Connected(client) = &mut self.client;
+        // The check is what notices that the server went away since the last use.
+        if client.check_connection().is_err() || client.is_closed() {
             self.client = Connected(self.way.connect()?);
         }
         Ok(&mut self.client.0)
@@ -91,9 +93,11 @@ impl Store for PostgresStore {
     }
 
     fn bill(&mut self, issuer: &str, number: &str) -> Result<Option<(Head, Vec<u8>)>, LedgerError> {
-        let sql = format!("SELECT {HEAD} FROM page WHERE issuer = $1 AND number = $2");
-        let row = self.client()?.query_opt(&sql, &[&issuer, &number])?;
-        row.map(|row| head_and_content(&row)).transpose()
+        bill(self.client()?, issuer, number)
+    }
+
+    fn pages(&mut self, issuer: &str, period: &str) -> Result<Vec<(Head, Vec<u8>)>, LedgerError> {
+        pages(self.client()?, issuer, period)
     }
 
     fn unnumbered(&mut self, issuer: &str, kind: &str, period: &str) -> Result<Option<(Head, Vec<u8>)>, LedgerError> {
@@ -206,9 +210,11 @@ impl PostgresBooks<'_> {
 
 impl Books for PostgresBooks<'_> {
     fn known(&mut self, issuer: &str, period: &str) -> Result<Vec<(Head, Vec<u8>)>, LedgerError> {
-        let sql = format!("SELECT {HEAD} FROM page WHERE issuer = $1 AND period = $2");
-        let rows = self.transaction.query(&sql, &[&issuer, &period])?;
-        rows.iter().map(head_and_content).collect()
+        pages(&mut self.transaction, issuer, period)
+    }
+
+    fn bill(&mut self, issuer: &str, number: &str) -> Result<Option<(Head, Vec<u8>)>, LedgerError> {
+        bill(&mut self.transaction, issuer, number)
     }
 
     fn last(&mut self, issuer: &str, fiscal_year: i16) -> Result<Last, LedgerError> {
@@ -254,6 +260,18 @@ impl Books for PostgresBooks<'_> {
         entries.finish()?;
         Ok(())
     }
+}
+
+fn bill(client: &mut impl GenericClient, issuer: &str, number: &str) -> Result<Option<(Head, Vec<u8>)>, LedgerError> {
+    let sql = format!("SELECT {HEAD} FROM page WHERE issuer = $1 AND number = $2");
+    let row = client.query_opt(&sql, &[&issuer, &number])?;
+    row.map(|row| head_and_content(&row)).transpose()
+}
+
+fn pages(client: &mut impl GenericClient, issuer: &str, period: &str) -> Result<Vec<(Head, Vec<u8>)>, LedgerError> {
+    let sql = format!("SELECT {HEAD} FROM page WHERE issuer = $1 AND period = $2 ORDER BY position");
+    let rows = client.query(&sql, &[&issuer, &period])?;
+    rows.iter().map(head_and_content).collect()
 }
 
 fn write_head(pages: &mut BinaryCopyInWriter<'_>, record: &Record<'_>) -> Result<(), LedgerError> {

@@ -4,8 +4,8 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::SqliteBooks;
 use crate::digest::Digest;
+use crate::draft::number;
 use crate::error::LedgerError;
-use crate::ledger::number;
 use crate::page::{Content, Page, PageKind, places_of};
 use crate::record::{Head, Record, pack, seal_entries};
 use crate::store::{Books, Last};

@@ -62,8 +62,11 @@ impl Store for SqliteStore {
     }
 
     fn bill(&mut self, issuer: &str, number: &str) -> Result<Option<(Head, Vec<u8>)>, LedgerError> {
-        let sql = format!("SELECT {HEAD} FROM page WHERE issuer = ?1 AND number = ?2");
-        one(&self.connection, &sql, params![issuer, number])
+        bill(&self.connection, issuer, number)
+    }
+
+    fn pages(&mut self, issuer: &str, period: &str) -> Result<Vec<(Head, Vec<u8>)>, LedgerError> {
+        pages(&self.connection, issuer, period)
     }
 
     fn unnumbered(&mut self, issuer: &str, kind: &str, period: &str) -> Result<Option<(Head, Vec<u8>)>, LedgerError> {
@@ -179,10 +182,11 @@ impl<'a> SqliteBooks<'a> {
 
 impl Books for SqliteBooks<'_> {
     fn known(&mut self, issuer: &str, period: &str) -> Result<Vec<(Head, Vec<u8>)>, LedgerError> {
-        let sql = format!("SELECT {HEAD} FROM page WHERE issuer = ?1 AND period = ?2");
-        let mut query = self.transaction.prepare_cached(&sql)?;
-        let rows = query.query_map(params![issuer, period], head_and_content)?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        pages(self.transaction, issuer, period)
+    }
+
+    fn bill(&mut self, issuer: &str, number: &str) -> Result<Option<(Head, Vec<u8>)>, LedgerError> {
+        bill(self.transaction, issuer, number)
     }
 
     fn last(&mut self, issuer: &str, fiscal_year: i16) -> Result<Last, LedgerError> {
@@ -206,6 +210,18 @@ impl Books for SqliteBooks<'_> {
     fn add(&mut self, records: &[Record<'_>]) -> Result<(), LedgerError> {
         records.iter().try_for_each(|record| self.add_one(record))
     }
+}
+
+fn bill(connection: &Connection, issuer: &str, number: &str) -> Result<Option<(Head, Vec<u8>)>, LedgerError> {
+    let sql = format!("SELECT {HEAD} FROM page WHERE issuer = ?1 AND number = ?2");
+    one(connection, &sql, params![issuer, number])
+}
+
+fn pages(connection: &Connection, issuer: &str, period: &str) -> Result<Vec<(Head, Vec<u8>)>, LedgerError> {
+    let sql = format!("SELECT {HEAD} FROM page WHERE issuer = ?1 AND period = ?2 ORDER BY position");
+    let mut query = connection.prepare(&sql)?;
+    let rows = query.query_map(params![issuer, period], head_and_content)?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 fn one(
