@@ -15,7 +15,8 @@ use crate::store::{Books, PostgresStore, SqliteStore, Store};
 /// Pages that are handed to the store at once: enough to keep a server busy, few enough to stay small in memory.
 const AT_ONCE: usize = 64;
 
-/// Money at rest: double entry, append-only, numbers without gaps.
+/// Money at rest: double entry, append-only, numbers without gaps. Its methods block; an async caller gives them a thread of their own
+/// (`tokio::task::spawn_blocking`).
 #[derive(Debug)]
 pub struct Ledger {
     pub(crate) store: Box<dyn Store>,
