@@ -214,3 +214,33 @@ fn totals(bill: &Page, lines: Vec<Line>, before: &[Taken], after: &[Taken]) -> S
         total,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::page::tests::{bill, line};
+
+    #[test]
+    fn a_line_is_not_taken_back_beyond_what_the_bill_comes_to_in_all() {
+        let lines = vec![line(Charge::Usage, "100"), line(Charge::Adjustment, "-60")];
+        let page = bill(lines, &[], "40", 0).unwrap();
+        let credit = |amount: i64| {
+            let lines = [CreditedLine {
+                line: 1,
+                amount: Exact::from(amount),
+            }];
+            let credit = Credit {
+                reference: "x",
+                reason: "outage",
+                lines: &lines,
+            };
+            note(&page, "2026-000001", &credit, &[])
+        };
+        assert_eq!(credit(40).unwrap().statement().total, Exact::from(-40));
+        let error = credit(41).unwrap_err().to_string();
+        assert!(
+            error.contains("41 would be taken back in all: allowed is its total, 40"),
+            "{error}"
+        );
+    }
+}

@@ -73,3 +73,37 @@ pub struct Inputs {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage_table_version: Option<u64>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_written_and_read_back_and_nothing_else_is_one() {
+        let digest = Digest::of(b"");
+        let text = digest.to_string();
+        assert_eq!(
+            text,
+            "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+        );
+        assert_eq!(Digest::try_from(text.clone()), Ok(digest));
+        for wrong in [
+            &text[7..],
+            &text[..70],
+            &text.replace("e3", "g3"),
+            &format!("{text}0"),
+            "sha256:é",
+        ] {
+            assert!(Digest::try_from(wrong.to_owned()).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_same_bytes_in_other_parts_have_another_digest() {
+        assert_ne!(
+            Digest::of_parts([&b"ab"[..], b"c"]),
+            Digest::of_parts([&b"a"[..], b"bc"])
+        );
+        assert_ne!(Digest::of_parts([&b"a"[..], b""]), Digest::of_parts([&b"a"[..]]));
+    }
+}

@@ -268,3 +268,6 @@ fn taxes(statement: &Statement, places: u32) -> Vec<(&str, Exact)> {
     let amounts = largest_remainder(&statement.tax, places, &weights);
     parts.into_keys().zip(amounts).collect()
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

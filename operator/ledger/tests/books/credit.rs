@@ -138,3 +138,30 @@ fn what_cannot_be_credited_is_refused_and_says_what_is_allowed() {
         assert_eq!(ledger.verify().unwrap().bills, 1, "{}", place.name);
     }
 }
+
+#[test]
+fn a_credit_note_is_not_credited_itself() {
+    for place in both() {
+        let inputs = inputs();
+        let mut ledger = place.open();
+        ledger
+            .issue(&rated("2026-10", &[("nts", "10")]), &issue(&inputs))
+            .unwrap();
+        let lines = line(1, "40");
+        let credit = Credit {
+            reference: "a",
+            reason: "outage",
+            lines: &lines,
+        };
+        let note = ledger.credit("2026-000001", &credit, &issue(&inputs)).unwrap();
+        let error = ledger
+            .credit(note.number().unwrap(), &credit, &issue(&inputs))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("it is a CreditNote: allowed is an Invoice"),
+            "{}: {error}",
+            place.name
+        );
+    }
+}
