@@ -292,7 +292,7 @@ async fn an_agency_with_many_broken_systems_does_not_delay_another() {
         apply(&client, &agency(name)).await;
         agency_ready(&client, name, 20).await;
     }
-    // Each of them wants a port that a Service cannot have, as another Service's name has it: the API server refuses it.
+    // Each of them asks for more than the agency has: its pods are refused, over and over.
     for index in 0..100 {
         let mut broken = system("broken", &format!("s{index}"));
         broken["spec"]["components"][0]["resources"]["cpu"] = json!("2000");

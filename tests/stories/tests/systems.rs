@@ -364,3 +364,98 @@ async fn get(address: &str) -> String {
     stream.read_to_string(&mut answer).await.unwrap();
     answer
 }
+
+#[tokio::test]
+async fn every_example_answers_ready() {
+    let client = Stage::shared().await.client();
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crds/examples");
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .collect();
+    files.sort();
+    let mut objects: Vec<serde_json::Value> = Vec::new();
+    for file in files {
+        objects
+            .extend(serde_saphyr::from_multiple::<serde_json::Value>(&std::fs::read_to_string(file).unwrap()).unwrap());
+    }
+    objects.retain(|object| ["Agency", "AgencySystem"].iter().any(|kind| object["kind"] == *kind));
+    objects.sort_by_key(|object| object["kind"] != "Agency");
+    for object in &objects {
+        apply(&client, object).await;
+    }
+    // What the tax service runs already, for the example that finds it by its labels.
+    let running: Deployment = serde_json::from_value(json!({
+        "metadata": {"name": "hometax"},
+        "spec": {
+            "selector": {"matchLabels": {"app": "hometax"}},
+            "template": {
+                "metadata": {"labels": {"app": "hometax", "app.kubernetes.io/part-of": "hometax"}},
+                "spec": {
+                    "securityContext": {"runAsNonRoot": true, "runAsUser": 10001, "seccompProfile": {"type": "RuntimeDefault"}},
+                    "containers": [{
+                        "name": "hometax", "image": maru_stories::HELLO, "imagePullPolicy": "IfNotPresent",
+                        "resources": {"requests": {"cpu": "20m", "memory": "16Mi"}},
+                        "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
+                    }],
+                },
+            },
+        },
+    }))
+    .unwrap();
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), "nts");
+    deployments.create(&PostParams::default(), &running).await.unwrap();
+    let mut systems = 0;
+    for object in &objects {
+        let name = object["metadata"]["name"].as_str().unwrap();
+        if object["kind"] == "Agency" {
+            agency_ready(&client, name, 60).await;
+        } else {
+            system_ready(&client, object["metadata"]["namespace"].as_str().unwrap(), name, 90).await;
+            systems += 1;
+        }
+    }
+    assert!(systems >= 3, "{systems} examples of systems");
+}
+
+/// A system that keeps something on a volume.
+fn archive(namespace: &str, policy: &str) -> serde_json::Value {
+    let mut archive = system(namespace, "archive");
+    archive["spec"]["deletionPolicy"] = json!(policy);
+    archive["spec"]["components"][0]["volumes"] =
+        json!([{"name": "data", "mountPath": "/data", "persistent": {"size": "1Mi"}}]);
+    archive
+}
+
+#[tokio::test]
+async fn a_volume_outlives_its_system_unless_the_system_said_delete_before_it_was_deleted() {
+    let client = Stage::shared().await.client();
+    apply(&client, &agency("volumes")).await;
+    apply(&client, &archive("volumes", "Retain")).await;
+    system_ready(&client, "volumes", "archive", 60).await;
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), "volumes");
+    let uid = claims.list(&ListParams::default()).await.unwrap().items[0].uid();
+    let systems: Api<AgencySystem> = Api::namespaced(client.clone(), "volumes");
+    delete(&systems, "archive").await;
+    is_gone(&systems, "archive", 30).await;
+    let left = claims.list(&ListParams::default()).await.unwrap().items;
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0].uid(), uid);
+    assert!(left[0].metadata.deletion_timestamp.is_none());
+
+    // Asked for again, it finds its volume; and then it says that its data goes with it.
+    apply(&client, &archive("volumes", "Delete")).await;
+    system_ready(&client, "volumes", "archive", 60).await;
+    assert_eq!(claims.list(&ListParams::default()).await.unwrap().items[0].uid(), uid);
+    delete(&systems, "archive").await;
+    is_gone(&systems, "archive", 60).await;
+    eventually("the volume to go", 30, async || {
+        let left = claims.list(&ListParams::default()).await.unwrap().items;
+        if left.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{:?}", left[0].metadata))
+        }
+    })
+    .await;
+}
