@@ -234,7 +234,8 @@ pub struct Budget {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "bounds::thresholds")]
     pub alert_thresholds: Vec<String>,
-    /// What happens past the amount: `Warn` (default), or `BlockNew`: no new system is accepted; those that run go on.
+    /// What happens past the amount: `Warn` (default), or `BlockNew`: no new system,
+    /// component or job begins; those that run go on.
     #[serde(default)]
     pub on_exceeded: OnExceeded,
 }
@@ -245,7 +246,7 @@ pub enum OnExceeded {
     /// A condition and an event say so.
     #[default]
     Warn,
-    /// New systems are refused as well.
+    /// Nothing new begins either.
     BlockNew,
 }
 

@@ -453,7 +453,7 @@ pub struct ExecProbe {
         .message("a volume has exactly one of persistent, emptyDir, secretRef and configMapRef"),
 )]
 pub struct Volume {
-    /// The volume's name, at most 63 characters; a claim is named `<system>-<component>-<volume>`.
+    /// The volume's name, at most 63 characters; a claim is named `<system>-<component>.<volume>`.
     #[schemars(schema_with = "bounds::dns_label")]
     pub name: String,
     /// Where it is mounted.
