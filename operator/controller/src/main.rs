@@ -27,7 +27,7 @@ struct Arguments {
     /// The name of this replica in the lease; none given: this replica always leads.
     #[arg(long, env = "MARU_REPLICA")]
     replica: Option<String>,
-    /// The directory of the lake, where usage records are kept; none given: nothing is metered.
+    /// Where usage records are kept: a directory, or a URL such as `s3://bucket/path`; none given: nothing is metered.
     #[arg(long, env = "MARU_LAKE")]
     lake: Option<PathBuf>,
     /// How often running pods are metered, in seconds.

@@ -58,6 +58,7 @@ pub async fn run(
 /// One round: everything since the hour before, so that the end of an hour is never missed.
 async fn round(client: &Client, lake: &Arc<Lake>) -> Result<usize, MeterError> {
     let now = jiff::Timestamp::now();
+    let now = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now); // what the API server reports is whole seconds
     let hour = maru_meter::hour_of(now);
     let from = maru_meter::hour_of(hour - jiff::SignedDuration::from_secs(1));
     let api = Api::<Pod>::all(client.clone());

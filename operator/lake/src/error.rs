@@ -1,29 +1,44 @@
 //! What can go wrong with usage records at rest.
 
-use std::path::{Path, PathBuf};
-
+use deltalake_core::DeltaTableError;
 use maru_meter::record::RecordError;
 
 /// Why records could not be stored or read. After an error nothing that was acknowledged is lost, and trying again is safe.
 #[derive(Debug, thiserror::Error)]
 pub enum LakeError {
-    /// The disk said no.
-    #[error("{}: {error}", path.display())]
-    Io {
-        /// The file or directory.
-        path: PathBuf,
-        /// What the system said.
-        error: std::io::Error,
-    },
-    /// A line that is not a record: somebody else wrote into the file.
-    #[error("{}:{line}: not a usage record: {error}; move the file away to go on without it", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: usize,
+    /// The place is none that a lake can be in.
+    #[error("`{location}` cannot hold a lake: {reason}; allowed are a directory, and URLs such as s3://bucket/path")]
+    Location {
+        /// What was given.
+        location: String,
         /// What is wrong with it.
-        error: serde_json::Error,
+        reason: String,
+    },
+    /// The table's log could not be read or written.
+    #[error("the table at {location}: {error}; nothing was acknowledged, so it can be tried again")]
+    Table {
+        /// Where the lake is.
+        location: String,
+        /// What was said.
+        error: Box<DeltaTableError>,
+    },
+    /// The store said no.
+    #[error("{file}: {error}; nothing was acknowledged, so it can be tried again")]
+    Store {
+        /// The file, from the lake's root.
+        file: String,
+        /// What was said.
+        error: Box<object_store::Error>,
+    },
+    /// A data file that is not what the table's log says of it: cut off, or written by somebody else.
+    #[error(
+        "{file}: is damaged: {reason}; bring it back from a copy, or restore the table to a version from before the damage"
+    )]
+    Damaged {
+        /// The file, from the lake's root.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
     },
     /// A record that says nothing sensible.
     #[error(transparent)]
@@ -34,16 +49,36 @@ pub enum LakeError {
         /// Which record.
         id: String,
     },
-    /// A record that JSON cannot say; none is known.
-    #[error("usage record cannot be written: {0}")]
-    Unwritable(serde_json::Error),
-}
-
-impl LakeError {
-    pub(crate) fn io(path: &Path, error: std::io::Error) -> Self {
-        Self::Io {
-            path: path.to_owned(),
-            error,
-        }
-    }
+    /// A quantity that the table's column cannot hold exactly.
+    #[error(
+        "usage record `{id}`: quantity {quantity} is not kept exactly; allowed are {} digits before and {} after the point",
+        crate::columns::DIGITS_BEFORE,
+        crate::columns::PLACES
+    )]
+    Quantity {
+        /// Which record.
+        id: String,
+        /// Its quantity.
+        quantity: String,
+    },
+    /// A moment that the table's column cannot hold exactly.
+    #[error("usage record `{id}`: {moment} is finer than a microsecond; allowed are whole microseconds")]
+    TooFine {
+        /// Which record.
+        id: String,
+        /// Its moment.
+        moment: String,
+    },
+    /// Other writers were always first.
+    #[error("{attempts} attempts to write met other writers; nothing was acknowledged, so it can be tried again")]
+    Busy {
+        /// How often it was tried.
+        attempts: u32,
+    },
+    /// Records that no Parquet file can say; none are known.
+    #[error("usage records cannot be written: {0}")]
+    Unwritable(String),
+    /// No runtime for the store's requests.
+    #[error("the lake's own threads could not be started: {0}")]
+    Threads(std::io::Error),
 }

@@ -1,102 +1,148 @@
-//! Usage records at rest: append exactly once, read by period.
+//! Usage records at rest: append exactly once, read by period, compact, travel in time.
 //!
-//! A directory with one file of JSON lines for each UTC month of the records' starts (`2026-11.jsonl`). A line is never
-//! changed. Appending holds a lock on the file, writes whole lines and syncs them to the disk before it returns.
+//! A [Delta Lake](https://delta.io) table in a directory or an object store, in a partition for each UTC day of the records' starts, so that a
+//! month's rating reads a month. Spark, Trino, `DuckDB` and Polars read the same table.
+//!
+//! Each append reads what the table holds of the days it touches, writes what is new, and commits on top of
+//! exactly the version that it read. Where another writer came first, the commit is refused by the store and
+//! everything is looked at again. So a record is there once, whoever sends it how often, and whatever ends in the middle.
+//! See `docs/decisions/2026-11-24-lake.md`.
 
+mod append;
+mod columns;
+mod datafile;
 mod error;
-mod month;
+mod index;
+mod maintain;
+mod merge;
+mod place;
+mod sum;
+mod table;
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::future::Future;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use maru_meter::{Interval, UsageRecord};
+use tokio::runtime::Runtime;
 
+pub use append::Appended;
 pub use error::LakeError;
-use month::Month;
+pub use maintain::{Compacted, Vacuumed};
+pub use sum::Summing;
+
+use datafile::DataFile;
+use table::Table;
 
 /// The longest a stored record may last: reading a period looks this far back for records that reach into it.
 pub const LONGEST: SignedDuration = SignedDuration::from_hours(31 * 24);
 
-/// A place where usage records are kept.
+/// A place where usage records are kept. Its calls wait for disks and networks: in asynchronous code, call them
+/// where blocking is allowed.
 #[derive(Debug)]
 pub struct Lake {
-    directory: PathBuf,
-}
-
-/// What became of the records that were appended.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Appended {
-    /// New ones.
-    pub added: usize,
-    /// Known ones that now reach further: same id and start, later end. The longer one counts from now on.
-    pub grown: usize,
-    /// Known ones, the same or covered by a longer one: nothing was written.
-    pub known: usize,
-    /// Ids that are known with other content. They were refused; what was known still counts.
-    pub conflicts: Vec<String>,
+    location: String,
+    runtime: Option<Runtime>,
+    writer: Mutex<append::Writer>,
+    table: Table,
 }
 
 impl Lake {
-    /// Opens the lake in a directory, which is made when it is not there.
-    pub fn open(directory: impl Into<PathBuf>) -> Result<Self, LakeError> {
-        let directory = directory.into();
-        fs::create_dir_all(&directory).map_err(|error| LakeError::io(&directory, error))?;
-        Ok(Self { directory })
+    /// Opens the lake in a directory, which is made when it is not there, or at a URL such as `s3://bucket/path`. The table is
+    /// made by the first append.
+    pub fn open(location: impl AsRef<Path>) -> Result<Self, LakeError> {
+        let location = location.as_ref().to_string_lossy().into_owned();
+        let table = Table::at(&location)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("lake")
+            .enable_all()
+            .build()
+            .map_err(LakeError::Threads)?;
+        Ok(Self {
+            location,
+            runtime: Some(runtime),
+            writer: Mutex::default(),
+            table,
+        })
     }
 
     /// Where it is.
-    pub fn directory(&self) -> &Path {
-        &self.directory
+    pub fn location(&self) -> &str {
+        &self.location
     }
 
     /// Stores records exactly once by id, durable when this returns. Appending the same ones again, from
     /// another process or after a crash in the middle, changes nothing. A record that does not pass
-    /// [`UsageRecord::check`] refuses the whole batch before anything is written.
+    /// [`UsageRecord::check`] or that the table cannot hold exactly refuses the whole batch before anything is written.
     pub fn append(&self, records: &[UsageRecord]) -> Result<Appended, LakeError> {
-        let mut by_month: BTreeMap<String, Vec<&UsageRecord>> = BTreeMap::new();
         for record in records {
             record.check()?;
             if record.end.duration_since(record.start) > LONGEST {
                 return Err(LakeError::TooLong { id: record.id.clone() });
             }
-            by_month.entry(month::name(record.start)).or_default().push(record);
+            columns::check(record)?;
         }
-        let mut appended = Appended::default();
-        for (name, records) in by_month {
-            Month::lock(&self.directory, &name)?.append(&records, &mut appended)?;
-        }
-        Ok(appended)
+        let mut writer = self.writer();
+        self.wait(writer.append(&self.table, records))
     }
 
     /// Every record that has a part in the period or is an instant in it, once, ordered by start and id.
     pub fn read(&self, period: Interval) -> Result<Vec<UsageRecord>, LakeError> {
-        let first = month::name(period.start - LONGEST);
-        let last = month::name(period.end);
+        self.read_files(period, self.wait(self.table.files(None))?)
+    }
+
+    /// The same, as the table was at a version: what a bill that names it was worked out from.
+    pub fn read_at(&self, version: u64, period: Interval) -> Result<Vec<UsageRecord>, LakeError> {
+        self.read_files(period, self.wait(self.table.files(Some(version)))?)
+    }
+
+    /// The version that reading sees now; nothing while there is no table.
+    pub fn version(&self) -> Result<Option<u64>, LakeError> {
+        let table = self.wait(self.table.load(None))?;
+        Ok(table.and_then(|table| table.version()))
+    }
+
+    fn read_files(&self, period: Interval, files: Vec<DataFile>) -> Result<Vec<UsageRecord>, LakeError> {
         let mut records = Vec::new();
-        for name in self.months()? {
-            if first <= name && name <= last {
-                records.extend(Month::read(&self.directory, &name)?.into_values());
-            }
+        for file in of_period(files, period) {
+            let bytes = self.wait(datafile::fetch(&*self.table.store(), &file))?;
+            let inside = datafile::records(&file.path, bytes)?;
+            records.extend(inside.into_iter().filter(|record| touches(record, period)));
         }
-        records.retain(|record| touches(record, period));
         records.sort_by(|a, b| (a.start, &a.id).cmp(&(b.start, &b.id)));
         Ok(records)
     }
 
-    fn months(&self) -> Result<Vec<String>, LakeError> {
-        let failed = |error| LakeError::io(&self.directory, error);
-        let mut names = Vec::new();
-        for entry in fs::read_dir(&self.directory).map_err(failed)? {
-            let name = entry.map_err(failed)?.file_name();
-            if let Some(month) = name.to_str().and_then(|name| name.strip_suffix(month::SUFFIX)) {
-                names.push(month.to_owned());
-            }
-        }
-        names.sort();
-        Ok(names)
+    fn writer(&self) -> MutexGuard<'_, append::Writer> {
+        // A writer that panicked left fingerprints of whole files or none, so what it knew stays true.
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn wait<T>(&self, work: impl Future<Output = Result<T, LakeError>>) -> Result<T, LakeError> {
+        match &self.runtime {
+            Some(runtime) => runtime.block_on(work),
+            None => Err(LakeError::Threads(std::io::ErrorKind::NotConnected.into())),
+        }
+    }
+}
+
+impl Drop for Lake {
+    /// Asynchronous code may drop a lake too, and there a runtime must not be waited for.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// The files that may hold something of a period.
+fn of_period(files: Vec<DataFile>, period: Interval) -> Vec<DataFile> {
+    let first = columns::day_of(period.start.checked_sub(LONGEST).unwrap_or(Timestamp::MIN));
+    let last = columns::day_of(period.end);
+    let wanted = |file: &DataFile| first <= file.day && file.day <= last && file.may_touch(period.start, period.end);
+    files.into_iter().filter(wanted).collect()
 }
 
 fn touches(record: &UsageRecord, period: Interval) -> bool {

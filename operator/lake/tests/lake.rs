@@ -2,10 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use std::fs;
-use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use maru_lake::{Lake, LakeError};
-use maru_meter::{Interval, UsageRecord};
+use maru_meter::{Completeness, Interval, UsageRecord};
 
 fn record(id: &str, start: &str, end: &str, quantity: &str) -> UsageRecord {
     serde_json::from_value(serde_json::json!({
@@ -16,10 +16,21 @@ fn record(id: &str, start: &str, end: &str, quantity: &str) -> UsageRecord {
 }
 
 fn november() -> Interval {
+    interval("2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z")
+}
+
+fn interval(start: &str, end: &str) -> Interval {
     Interval {
-        start: "2026-11-01T00:00:00Z".parse().unwrap(),
-        end: "2026-12-01T00:00:00Z".parse().unwrap(),
+        start: start.parse().unwrap(),
+        end: end.parse().unwrap(),
     }
+}
+
+fn data_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .filter(|path| path.extension().is_some_and(|suffix| suffix == "parquet"))
+        .collect()
 }
 
 fn hour(id: &str) -> UsageRecord {
@@ -82,36 +93,114 @@ fn the_same_id_with_other_content_is_refused_and_named() {
 }
 
 #[test]
-fn what_a_crash_left_of_a_line_does_no_harm() {
+fn what_a_crash_left_behind_does_no_harm() {
     let folder = tempfile::tempdir().unwrap();
     let lake = Lake::open(folder.path()).unwrap();
     lake.append(&[hour("a")]).unwrap();
-    let file = folder.path().join("2026-11.jsonl");
-    fs::OpenOptions::new()
-        .append(true)
-        .open(&file)
-        .unwrap()
-        .write_all("{\"id\":\"b\",\"agency\":\"국".as_bytes().split_last().unwrap().1)
-        .unwrap();
-    assert_eq!(lake.read(november()).unwrap(), [hour("a")]);
-    lake.append(&[hour("c")]).unwrap();
-    assert_eq!(lake.read(november()).unwrap(), [hour("a"), hour("c")]);
+    let log = folder.path().join("_delta_log");
+    fs::write(log.join("00000000000000000002.json#77"), "{\"add\":{\"pa").unwrap();
+    fs::write(
+        folder.path().join("day=2026-11-24/part-never-committed.parquet"),
+        "PAR1",
+    )
+    .unwrap();
+    for lake in [lake, Lake::open(folder.path()).unwrap()] {
+        assert_eq!(lake.read(november()).unwrap()[0], hour("a"));
+        lake.append(&[hour("b")]).unwrap();
+    }
+    assert_eq!(
+        Lake::open(folder.path()).unwrap().read(november()).unwrap(),
+        [hour("a"), hour("b")]
+    );
 }
 
 #[test]
-fn a_damaged_line_is_named_with_its_file_and_number() {
+fn a_file_that_was_cut_off_is_named_and_other_months_are_read_all_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let lake = Lake::open(folder.path()).unwrap();
-    lake.append(&[hour("a")]).unwrap();
-    let file = folder.path().join("2026-11.jsonl");
+    let january = record("j", "2026-01-24T00:00:00Z", "2026-01-24T01:00:00Z", "1");
+    lake.append(&[hour("a"), january]).unwrap();
+    let files = |day: &str| data_files(&folder.path().join(day));
+    let file = files("day=2026-01-24").pop().unwrap();
+    let whole = fs::metadata(&file).unwrap().len();
     fs::OpenOptions::new()
-        .append(true)
+        .write(true)
         .open(&file)
         .unwrap()
-        .write_all(b"nonsense\n")
+        .set_len(whole - 9)
         .unwrap();
-    let error = lake.read(november()).unwrap_err();
-    assert!(matches!(error, LakeError::Damaged { line: 2, .. }), "{error}");
+
+    assert_eq!(lake.read(november()).unwrap(), [hour("a")]);
+    let error = lake
+        .read(interval("2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z"))
+        .unwrap_err();
+    let name = file.file_name().unwrap().to_string_lossy().into_owned();
+    assert!(
+        matches!(error, LakeError::Damaged { .. }) && error.to_string().contains(&name),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_was_measured_takes_the_place_of_an_estimate_whoever_comes_first() {
+    let estimated = UsageRecord {
+        completeness: Completeness::Estimated,
+        quantity: "0.5".parse().unwrap(),
+        ..hour("a")
+    };
+    for order in [[&estimated, &hour("a")], [&hour("a"), &estimated]] {
+        let folder = tempfile::tempdir().unwrap();
+        let lake = Lake::open(folder.path()).unwrap();
+        for record in order {
+            let appended = lake.append(std::slice::from_ref(record)).unwrap();
+            assert_eq!(appended.conflicts, Vec::<String>::new());
+        }
+        assert_eq!(lake.read(november()).unwrap(), [hour("a")]);
+    }
+}
+
+#[test]
+fn what_the_table_cannot_hold_exactly_is_refused_and_not_rounded() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::open(folder.path()).unwrap();
+    let with = |quantity: &str| UsageRecord {
+        quantity: quantity.parse().unwrap(),
+        ..hour("a")
+    };
+    for too_much in ["0.0000000000000000001", "100000000000000000000"] {
+        assert!(
+            matches!(lake.append(&[with(too_much)]), Err(LakeError::Quantity { .. })),
+            "{too_much}"
+        );
+    }
+    let fine = record("a", "2026-11-24T00:00:00.0000001Z", "2026-11-24T01:00:00Z", "1");
+    assert!(matches!(lake.append(&[fine]), Err(LakeError::TooFine { .. })));
+    let most = with("99999999999999999999.999999999999999999");
+    lake.append(std::slice::from_ref(&most)).unwrap();
+    assert_eq!(lake.read(november()).unwrap(), [most]);
+}
+
+#[test]
+fn every_field_of_a_record_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let full = UsageRecord {
+        resource: "pod/nts/홈택스-1".to_owned(),
+        unit: "core-hour".to_owned(),
+        source: "pods".to_owned(),
+        completeness: Completeness::Missing,
+        recorded_at: Some("2026-12-24T00:00:00.000001Z".parse().unwrap()),
+        ..record(
+            "x/y z%20=",
+            "2026-11-24T00:00:01Z",
+            "2026-11-24T00:00:02.000001Z",
+            "0.1",
+        )
+    };
+    Lake::open(folder.path())
+        .unwrap()
+        .append(std::slice::from_ref(&full))
+        .unwrap();
+    assert_eq!(Lake::open(folder.path()).unwrap().read(november()).unwrap(), [full]);
 }
 
 #[test]

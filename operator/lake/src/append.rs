@@ -1,0 +1,248 @@
+//! Appending exactly once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use deltalake_core::DeltaTable;
+use deltalake_core::kernel::Action;
+use deltalake_core::protocol::{DeltaOperation, SaveMode};
+use foldhash::{HashMap, HashMapExt};
+use maru_meter::UsageRecord;
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
+
+use crate::datafile::{self, DataFile};
+use crate::index::Index;
+use crate::merge::{Merge, merge};
+use crate::table::{Commit, Table};
+use crate::{LakeError, columns};
+
+/// How often a commit is tried when others are first. Each time, somebody's records got in.
+const ATTEMPTS: u32 = 200;
+/// The longest pause between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// What became of the records that were appended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Appended {
+    /// New ones.
+    pub added: usize,
+    /// Known ones that took the place of what was known: the same use, reaching further, or measured where there was an estimate.
+    pub grown: usize,
+    /// Known ones, the same or covered by a longer one: nothing was written.
+    pub known: usize,
+    /// Ids that are known with other content. They were refused; what was known still counts.
+    pub conflicts: Vec<String>,
+}
+
+/// What this process knows of the table.
+#[derive(Debug, Default)]
+pub(crate) struct Writer {
+    table: Option<DeltaTable>,
+    index: Index,
+}
+
+/// What a batch does to one day.
+#[derive(Debug, Default)]
+struct Change {
+    /// New records by id, and those that take the place of others.
+    records: BTreeMap<String, UsageRecord>,
+    /// Files that hold records whose place is taken.
+    rewritten: BTreeSet<String>,
+}
+
+impl Writer {
+    pub(crate) async fn append(&mut self, table: &Table, records: &[UsageRecord]) -> Result<Appended, LakeError> {
+        if records.is_empty() {
+            return Ok(Appended::default());
+        }
+        let mut pause = Duration::from_millis(2);
+        for _ in 0..ATTEMPTS {
+            let current = self.current(table).await?;
+            let files = table.files_of(&current)?;
+            let mut appended = Appended::default();
+            let changes = self.compare(table, &files, records, &mut appended).await?;
+            if changes.is_empty() || self.write(table, &current, &files, changes).await? {
+                self.table = Some(current);
+                let used: BTreeSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
+                self.index.shrink(|path| used.contains(path));
+                return Ok(appended);
+            }
+            self.table = Some(current);
+            tokio::time::sleep(pause + spread(pause)).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        Err(LakeError::Busy { attempts: ATTEMPTS })
+    }
+
+    /// The table as it is now. It is given away, so that after an error nothing half-known is kept.
+    async fn current(&mut self, table: &Table) -> Result<DeltaTable, LakeError> {
+        match self.table.take() {
+            Some(mut known) => {
+                table.refresh(&mut known).await?;
+                Ok(known)
+            }
+            None => table.load_or_create().await,
+        }
+    }
+
+    /// What the batch changes, by day.
+    async fn compare(
+        &mut self,
+        table: &Table,
+        files: &[DataFile],
+        records: &[UsageRecord],
+        appended: &mut Appended,
+    ) -> Result<BTreeMap<String, Change>, LakeError> {
+        let mut days: BTreeMap<String, Vec<&UsageRecord>> = BTreeMap::new();
+        for record in records {
+            days.entry(columns::day_of(record.start)).or_default().push(record);
+        }
+        let mut changes = BTreeMap::new();
+        for (day, records) in days {
+            let relevant = relevant(files, &day, &records);
+            for file in &relevant {
+                self.learn(table, file).await?;
+            }
+            let change = self.compare_day(table, &relevant, &records, appended).await?;
+            if !change.records.is_empty() {
+                changes.insert(day, change);
+            }
+        }
+        Ok(changes)
+    }
+
+    async fn learn(&mut self, table: &Table, file: &DataFile) -> Result<(), LakeError> {
+        if !self.index.knows(&file.path) {
+            let bytes = datafile::fetch(&*table.store(), file).await?;
+            self.index.learn(&file.path, &datafile::records(&file.path, bytes)?);
+        }
+        Ok(())
+    }
+
+    async fn compare_day(
+        &self,
+        table: &Table,
+        files: &[&DataFile],
+        records: &[&UsageRecord],
+        appended: &mut Appended,
+    ) -> Result<Change, LakeError> {
+        let mut change = Change::default();
+        let mut looked_into: HashMap<&str, HashMap<String, UsageRecord>> = HashMap::new();
+        for record in records {
+            let fingerprints = &self.index.fingerprints;
+            let merged = if let Some(pending) = change.records.get(&record.id) {
+                merge(pending, record)
+            } else {
+                let id = fingerprints.of(&record.id);
+                let paths = files.iter().map(|file| file.path.as_str());
+                match self.index.find(id, paths) {
+                    None => {
+                        appended.added += 1;
+                        change.records.insert(record.id.clone(), (*record).clone());
+                        continue;
+                    }
+                    Some((_, content)) if content == fingerprints.of_content(record) => Merge::Covered,
+                    Some((path, _)) => {
+                        if !looked_into.contains_key(path) {
+                            looked_into.insert(path, by_id(read(table, files, path).await?));
+                        }
+                        let old = looked_into.get(path).and_then(|records| records.get(&record.id));
+                        let merged = old.map_or(Merge::Conflict, |old| merge(old, record));
+                        if merged == Merge::Replaces {
+                            change.rewritten.insert(path.to_owned());
+                        }
+                        merged
+                    }
+                }
+            };
+            match merged {
+                Merge::Replaces => {
+                    appended.grown += 1;
+                    change.records.insert(record.id.clone(), (*record).clone());
+                }
+                Merge::Covered => appended.known += 1,
+                Merge::Conflict => appended.conflicts.push(record.id.clone()),
+            }
+        }
+        Ok(change)
+    }
+
+    /// Writes the changes and commits them. False where another writer came first.
+    async fn write(
+        &mut self,
+        table: &Table,
+        current: &DeltaTable,
+        files: &[DataFile],
+        changes: BTreeMap<String, Change>,
+    ) -> Result<bool, LakeError> {
+        let mut actions = Vec::new();
+        let mut written: Vec<(String, Vec<UsageRecord>)> = Vec::new();
+        for (day, change) in changes {
+            let mut records = change.records;
+            for file in files.iter().filter(|file| change.rewritten.contains(&file.path)) {
+                let bytes = datafile::fetch(&*table.store(), file).await?;
+                for record in datafile::records(&file.path, bytes)? {
+                    records.entry(record.id.clone()).or_insert(record);
+                }
+                actions.push(Action::Remove(file.remove(true)));
+            }
+            let mut records: Vec<UsageRecord> = records.into_values().collect();
+            let add = datafile::write(&*table.store(), &day, &mut records, true).await?;
+            written.push((add.path.clone(), records));
+            actions.push(Action::Add(add));
+        }
+        let operation = DeltaOperation::Write {
+            mode: SaveMode::Append,
+            partition_by: Some(vec![columns::DAY.to_owned()]),
+            predicate: None,
+        };
+        match table.commit(current, actions, operation).await? {
+            Commit::Done => {
+                for (path, records) in &written {
+                    self.index.learn(path, records);
+                }
+                Ok(true)
+            }
+            Commit::Late => {
+                for (path, _) in &written {
+                    // No version names it; where it cannot be removed now, vacuum does it.
+                    if let Err(error) = table.store().delete(&Path::from(path.as_str())).await {
+                        tracing::debug!(path, %error, "a file that was not committed stays for vacuum");
+                    }
+                }
+                Ok(false)
+            }
+        }
+    }
+}
+
+/// The files of a day in which these ids may be. An id that ends in its record's start is nowhere but with that start.
+fn relevant<'a>(files: &'a [DataFile], day: &str, records: &[&UsageRecord]) -> Vec<&'a DataFile> {
+    let of_day = files.iter().filter(|file| file.day == day);
+    let tied = records
+        .iter()
+        .all(|record| record.id.ends_with(&record.start.to_string()));
+    let starts = || records.iter().map(|record| record.start);
+    match (tied, starts().min(), starts().max()) {
+        (true, Some(first), Some(last)) => of_day.filter(|file| file.may_start_within(first, last)).collect(),
+        _ => of_day.collect(),
+    }
+}
+
+async fn read(table: &Table, files: &[&DataFile], path: &str) -> Result<Vec<UsageRecord>, LakeError> {
+    match files.iter().find(|file| file.path == path) {
+        Some(file) => datafile::records(path, datafile::fetch(&*table.store(), file).await?),
+        None => Ok(Vec::new()),
+    }
+}
+
+fn by_id(records: Vec<UsageRecord>) -> HashMap<String, UsageRecord> {
+    records.into_iter().map(|record| (record.id.clone(), record)).collect()
+}
+
+/// A part of a pause that differs between writers, so that they do not meet again.
+fn spread(pause: Duration) -> Duration {
+    let part = u32::from(uuid::Uuid::new_v4().as_bytes()[0]);
+    pause * part / 256
+}

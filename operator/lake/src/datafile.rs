@@ -1,0 +1,312 @@
+//! A data file: records of one day, sorted so that what repeats lies together.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use bytes::Bytes;
+use deltalake_core::kernel::{Add, LogicalFileView, Remove};
+use jiff::Timestamp;
+use maru_meter::UsageRecord;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::{ArrowWriter, ProjectionMask};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+use serde::{Deserialize, Serialize};
+
+use crate::{LakeError, columns};
+
+/// Records in a row group: what a reader holds at a time.
+pub(crate) const ROW_GROUP: usize = 1 << 17;
+
+/// A file that a version of the table consists of.
+#[derive(Clone)]
+pub(crate) struct DataFile {
+    pub(crate) path: String,
+    pub(crate) day: String,
+    pub(crate) bytes: i64,
+    pub(crate) rows: u64,
+    /// The earliest and the latest start of its records, and the latest end. None where the log does not say.
+    reach: Option<Reach>,
+    view: LogicalFileView,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Reach {
+    first: Timestamp,
+    last: Timestamp,
+    end: Timestamp,
+}
+
+/// What the log says of a file's content, in the words of the protocol.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Statistics {
+    num_records: u64,
+    #[serde(default)]
+    min_values: Bounds,
+    #[serde(default)]
+    max_values: Bounds,
+    #[serde(default)]
+    null_count: HashMap<String, serde_json::Value>,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Bounds {
+    start: Option<Timestamp>,
+    end: Option<Timestamp>,
+}
+
+impl DataFile {
+    pub(crate) fn of(view: LogicalFileView) -> Self {
+        let statistics = view
+            .stats()
+            .and_then(|text| serde_json::from_str::<Statistics>(&text).ok());
+        let path = view.path().into_owned();
+        let day = path
+            .split('/')
+            .find_map(|part| part.strip_prefix("day="))
+            .unwrap_or_default()
+            .to_owned();
+        Self {
+            day,
+            bytes: view.size(),
+            rows: statistics.as_ref().map_or(0, |known| known.num_records),
+            reach: statistics.and_then(|known| {
+                Some(Reach {
+                    first: known.min_values.start?,
+                    last: known.max_values.start?,
+                    end: known.max_values.end?,
+                })
+            }),
+            path,
+            view,
+        }
+    }
+
+    /// Whether it may hold records that have a part in an interval or are instants in it.
+    pub(crate) fn may_touch(&self, from: Timestamp, until: Timestamp) -> bool {
+        self.reach
+            .is_none_or(|reach| reach.first < until && (reach.end > from || reach.last >= from))
+    }
+
+    /// Whether it may hold records that start between two moments, both included.
+    pub(crate) fn may_start_within(&self, first: Timestamp, last: Timestamp) -> bool {
+        self.reach
+            .is_none_or(|reach| reach.first <= last && reach.last >= first)
+    }
+
+    /// The action that takes it out of the table. `changes` is false where its records stay in other files.
+    pub(crate) fn remove(&self, changes: bool) -> Remove {
+        self.view.remove_action(changes)
+    }
+}
+
+/// Writes the records of one day and says how the log names them.
+pub(crate) async fn write(
+    store: &dyn ObjectStore,
+    day: &str,
+    records: &mut [UsageRecord],
+    changes: bool,
+) -> Result<Add, LakeError> {
+    records.sort_unstable_by(|a, b| key(a).cmp(&key(b)));
+    let mut writer = Writer::new()?;
+    for group in records.chunks(ROW_GROUP) {
+        writer.write(group)?;
+    }
+    writer.finish(store, day, changes).await
+}
+
+/// The order that packs best and that sums fastest: whose it is, then what it is of, then time.
+pub(crate) fn key(record: &UsageRecord) -> (&str, &str, &str, &str, Timestamp, &str) {
+    (
+        &record.agency,
+        &record.system,
+        &record.meter,
+        &record.resource,
+        record.start,
+        &record.id,
+    )
+}
+
+/// A file that is being written, from records in the order of their [`key`].
+pub(crate) struct Writer {
+    file: ArrowWriter<Vec<u8>>,
+    group: Vec<UsageRecord>,
+    statistics: Statistics,
+}
+
+impl Writer {
+    pub(crate) fn new() -> Result<Self, LakeError> {
+        let file = ArrowWriter::try_new(Vec::new(), columns::SCHEMA.clone(), Some(properties())).map_err(unwritable)?;
+        Ok(Self {
+            file,
+            group: Vec::new(),
+            statistics: Statistics::default(),
+        })
+    }
+
+    pub(crate) fn push(&mut self, record: UsageRecord) -> Result<(), LakeError> {
+        self.group.push(record);
+        if self.group.len() == ROW_GROUP {
+            let group = std::mem::take(&mut self.group);
+            self.write(&group)?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, group: &[UsageRecord]) -> Result<(), LakeError> {
+        for record in group {
+            self.statistics.count(record);
+        }
+        self.file.write(&columns::encode(group)?).map_err(unwritable)
+    }
+
+    /// Puts the file into the store, under a name of its own.
+    pub(crate) async fn finish(mut self, store: &dyn ObjectStore, day: &str, changes: bool) -> Result<Add, LakeError> {
+        let rest = std::mem::take(&mut self.group);
+        self.write(&rest)?;
+        let bytes = self.file.into_inner().map_err(unwritable)?;
+        let path = format!("{}={day}/part-{}.parquet", columns::DAY, uuid::Uuid::new_v4());
+        let size = bytes.len();
+        store
+            .put(&Path::from(path.as_str()), PutPayload::from(bytes))
+            .await
+            .map_err(|error| LakeError::Store {
+                file: path.clone(),
+                error: Box::new(error),
+            })?;
+        Ok(Add {
+            path,
+            partition_values: HashMap::from([(columns::DAY.to_owned(), Some(day.to_owned()))]),
+            size: i64::try_from(size).unwrap_or(i64::MAX),
+            modification_time: Timestamp::now().as_millisecond(),
+            data_change: changes,
+            stats: serde_json::to_string(&self.statistics).ok(),
+            ..Add::default()
+        })
+    }
+}
+
+fn unwritable(error: impl std::fmt::Display) -> LakeError {
+    LakeError::Unwritable(error.to_string())
+}
+
+impl Statistics {
+    fn count(&mut self, record: &UsageRecord) {
+        let least = |known: &mut Option<Timestamp>, moment| {
+            *known = Some(known.map_or(moment, |known: Timestamp| known.min(moment)));
+        };
+        let most = |known: &mut Option<Timestamp>, moment| {
+            *known = Some(known.map_or(moment, |known: Timestamp| known.max(moment)));
+        };
+        self.num_records += 1;
+        least(&mut self.min_values.start, whole_millis(record.start));
+        least(&mut self.min_values.end, whole_millis(record.end));
+        most(&mut self.max_values.start, next_millis(record.start));
+        most(&mut self.max_values.end, next_millis(record.end));
+    }
+}
+
+/// The protocol keeps milliseconds in its bounds.
+fn whole_millis(moment: Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(moment.as_microsecond().div_euclid(1000)).unwrap_or(Timestamp::MIN)
+}
+
+fn next_millis(moment: Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(
+        moment.as_microsecond().div_euclid(1000) + i64::from(moment.as_microsecond() % 1000 != 0),
+    )
+    .unwrap_or(Timestamp::MAX)
+}
+
+fn properties() -> WriterProperties {
+    let id = ColumnPath::from("id");
+    let moments = ["start", "end", "recorded_at"].map(ColumnPath::from);
+    let mut properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_max_row_group_row_count(Some(ROW_GROUP))
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_column_dictionary_enabled(id.clone(), false)
+        .set_column_statistics_enabled(id.clone(), EnabledStatistics::None)
+        .set_column_encoding(id, Encoding::DELTA_BYTE_ARRAY);
+    for moment in moments {
+        properties = properties.set_column_dictionary_enabled(moment, true);
+    }
+    properties.build()
+}
+
+/// Reads a file's bytes, whole.
+pub(crate) async fn fetch(store: &dyn ObjectStore, file: &DataFile) -> Result<Bytes, LakeError> {
+    let failed = |error: object_store::Error| match error {
+        object_store::Error::NotFound { .. } => LakeError::Damaged {
+            file: file.path.clone(),
+            reason: "it is not there".to_owned(),
+        },
+        error => LakeError::Store {
+            file: file.path.clone(),
+            error: Box::new(error),
+        },
+    };
+    let got = store.get(&Path::from(file.path.as_str())).await.map_err(failed)?;
+    let bytes = got.bytes().await.map_err(failed)?;
+    if i64::try_from(bytes.len()) != Ok(file.bytes) {
+        return Err(LakeError::Damaged {
+            file: file.path.clone(),
+            reason: format!("it has {} bytes where the table's log says {}", bytes.len(), file.bytes),
+        });
+    }
+    Ok(bytes)
+}
+
+/// The batches of a file, with the columns in the form that this crate reads.
+pub(crate) fn batches(
+    file: &str,
+    bytes: Bytes,
+) -> Result<impl Iterator<Item = Result<RecordBatch, LakeError>> + use<>, LakeError> {
+    let all: Vec<&str> = columns::SCHEMA
+        .fields()
+        .iter()
+        .map(|field| field.name().as_str())
+        .collect();
+    batches_of(file, bytes, &all)
+}
+
+/// The same, with some of the columns only.
+pub(crate) fn batches_of(
+    file: &str,
+    bytes: Bytes,
+    wanted: &[&str],
+) -> Result<impl Iterator<Item = Result<RecordBatch, LakeError>> + use<>, LakeError> {
+    let name = Arc::<str>::from(file);
+    let damaged = {
+        let name = Arc::clone(&name);
+        move |reason: String| LakeError::Damaged {
+            file: name.to_string(),
+            reason,
+        }
+    };
+    let options = ArrowReaderOptions::new().with_schema(columns::SCHEMA.clone());
+    let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, options)
+        .and_then(|builder| {
+            let mask = ProjectionMask::columns(builder.parquet_schema(), wanted.iter().copied());
+            builder.with_batch_size(1 << 13).with_projection(mask).build()
+        })
+        .map_err(|error| damaged(error.to_string()))?;
+    Ok(reader.map(move |batch| batch.map_err(|error| damaged(error.to_string()))))
+}
+
+/// The records of a file.
+pub(crate) fn records(file: &str, bytes: Bytes) -> Result<Vec<UsageRecord>, LakeError> {
+    let mut records = Vec::new();
+    for batch in batches(file, bytes)? {
+        records.extend(columns::decode(&batch?).map_err(|reason| LakeError::Damaged {
+            file: file.to_owned(),
+            reason,
+        })?);
+    }
+    Ok(records)
+}

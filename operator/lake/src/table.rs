@@ -1,0 +1,155 @@
+//! The table: its versions, and commits on top of exactly the one that was read.
+
+use std::sync::Arc;
+
+use deltalake_core::kernel::Action;
+use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties, TableReference, TransactionError};
+use deltalake_core::logstore::LogStoreRef;
+use deltalake_core::operations::create::CreateBuilder;
+use deltalake_core::protocol::{DeltaOperation, SaveMode};
+use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError};
+use object_store::ObjectStore;
+
+use crate::datafile::DataFile;
+use crate::place::Place;
+use crate::{LakeError, columns};
+
+/// Properties of the table. Its log is never cut off: each version that a bill names stays readable.
+const PROPERTIES: [(&str, Option<&str>); 2] = [
+    ("delta.enableExpiredLogCleanup", Some("false")),
+    ("delta.checkpointInterval", Some("100")),
+];
+
+/// A table in its place.
+#[derive(Debug)]
+pub(crate) struct Table {
+    place: Place,
+    log: LogStoreRef,
+}
+
+/// How a commit ended.
+#[derive(Debug)]
+pub(crate) enum Commit {
+    /// It is the table's newest version.
+    Done,
+    /// Another writer came first; nothing was committed.
+    Late,
+}
+
+impl Table {
+    pub(crate) fn at(location: &str) -> Result<Self, LakeError> {
+        let place = Place::of(location)?;
+        let log = builder(&place)
+            .and_then(|builder| builder.build_storage())
+            .map_err(|error| refused(&place, error))?;
+        Ok(Self { place, log })
+    }
+
+    /// The store, seen from the table.
+    pub(crate) fn store(&self) -> Arc<dyn ObjectStore> {
+        self.log.object_store(None)
+    }
+
+    /// The table at a version, or as it is now; nothing where there is none yet.
+    pub(crate) async fn load(&self, version: Option<u64>) -> Result<Option<DeltaTable>, LakeError> {
+        let mut table = DeltaTable::new(Arc::clone(&self.log));
+        let loaded = match version {
+            Some(version) => table.load_version(version).await,
+            None => table.load().await,
+        };
+        match loaded {
+            Ok(()) => Ok(Some(table)),
+            Err(DeltaTableError::NotATable(_)) if version.is_none() => Ok(None),
+            Err(error) => Err(self.refused(error)),
+        }
+    }
+
+    /// Brings a table up to date.
+    pub(crate) async fn refresh(&self, table: &mut DeltaTable) -> Result<(), LakeError> {
+        table.update_state().await.map_err(|error| self.refused(error))
+    }
+
+    /// The table as it is now; made where there is none.
+    pub(crate) async fn load_or_create(&self) -> Result<DeltaTable, LakeError> {
+        if let Some(table) = self.load(None).await? {
+            return Ok(table);
+        }
+        let created = CreateBuilder::new()
+            .with_log_store(Arc::clone(&self.log))
+            .with_table_name("usage")
+            .with_columns(columns::table_columns()?)
+            .with_partition_columns([columns::DAY])
+            .with_configuration(PROPERTIES)
+            .with_save_mode(SaveMode::ErrorIfExists)
+            .with_commit_properties(CommitProperties::default().with_max_retries(0))
+            .await;
+        match (created, self.load(None).await?) {
+            // This writer's, or one's that came first.
+            (_, Some(table)) | (Ok(table), None) => Ok(table),
+            (Err(error), None) => Err(self.refused(error)),
+        }
+    }
+
+    /// The files of a version; of none where there is no table.
+    pub(crate) async fn files(&self, version: Option<u64>) -> Result<Vec<DataFile>, LakeError> {
+        match self.load(version).await? {
+            Some(table) => self.files_of(&table),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    pub(crate) fn files_of(&self, table: &DeltaTable) -> Result<Vec<DataFile>, LakeError> {
+        let state = table.snapshot().map_err(|error| self.refused(error))?;
+        Ok(state.log_data().iter().map(DataFile::of).collect())
+    }
+
+    /// Commits actions as the version after the one that `table` holds, or not at all.
+    pub(crate) async fn commit(
+        &self,
+        table: &DeltaTable,
+        actions: Vec<Action>,
+        operation: DeltaOperation,
+    ) -> Result<Commit, LakeError> {
+        let state = table.snapshot().map_err(|error| self.refused(error))?;
+        let properties = CommitProperties::default()
+            .with_max_retries(0)
+            .with_cleanup_expired_logs(Some(false));
+        let committed = CommitBuilder::from(properties)
+            .with_actions(actions)
+            .build(Some(state as &dyn TableReference), Arc::clone(&self.log), operation)
+            .await;
+        match committed {
+            Ok(_) => Ok(Commit::Done),
+            Err(error) if came_late(&error) => Ok(Commit::Late),
+            Err(error) => Err(self.refused(error)),
+        }
+    }
+
+    pub(crate) fn refused(&self, error: DeltaTableError) -> LakeError {
+        refused(&self.place, error)
+    }
+}
+
+fn came_late(error: &DeltaTableError) -> bool {
+    matches!(
+        error,
+        DeltaTableError::VersionAlreadyExists(_)
+            | DeltaTableError::Transaction {
+                source: TransactionError::MaxCommitAttempts(_)
+                    | TransactionError::VersionAlreadyExists(_)
+                    | TransactionError::CommitConflict(_),
+            }
+    )
+}
+
+fn refused(place: &Place, error: DeltaTableError) -> LakeError {
+    LakeError::Table {
+        location: place.url.to_string(),
+        error: Box::new(error),
+    }
+}
+
+fn builder(place: &Place) -> Result<DeltaTableBuilder, DeltaTableError> {
+    Ok(DeltaTableBuilder::from_url(place.url.clone())?
+        .with_storage_backend(Arc::clone(&place.store), place.url.clone()))
+}
