@@ -12,7 +12,7 @@ use kube_core::cel::{CompiledSchema, ErrorKind, Validator, compile_schema};
 use regex::Regex;
 use serde_json::{Map, Value};
 
-use crate::{GROUP, Manifest, VERSION, file_only_manifests, manifests};
+use crate::{GROUP, Manifest, VERSION, manifests};
 
 /// One thing that is wrong with an object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,14 +57,14 @@ struct Kind {
 }
 
 impl Checker {
-    /// A checker for every kind, those included that only files hold.
+    /// A checker for every kind.
     ///
     /// # Errors
     /// When a definition is faulty, which the tests of this room rule out.
     pub fn new() -> Result<Self, CheckerError> {
         let mut kinds = BTreeMap::new();
         let mut patterns = BTreeMap::new();
-        for manifest in manifests()?.into_iter().chain(file_only_manifests()?) {
+        for manifest in manifests()? {
             let schema = whole_object(&manifest);
             collect_patterns(&schema, &mut patterns)?;
             let name = manifest.definition["spec"]["names"]["kind"]

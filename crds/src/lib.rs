@@ -11,10 +11,13 @@
 
 mod agency;
 mod agency_system;
+mod bill;
+mod billing_run;
 mod bounds;
 #[cfg(feature = "check")]
 mod check;
 mod cost;
+mod cost_pool;
 mod manifests;
 mod rate_card;
 mod shared;
@@ -23,10 +26,13 @@ mod workload;
 
 pub use agency::*;
 pub use agency_system::*;
+pub use bill::*;
+pub use billing_run::*;
 #[cfg(feature = "check")]
 pub use check::{Checker, CheckerError, Problem};
 pub use cost::*;
-pub use manifests::{Manifest, file_only_manifests, manifests};
+pub use cost_pool::*;
+pub use manifests::{Manifest, manifests};
 pub use rate_card::*;
 pub use shared::*;
 pub use system_subscription::*;

@@ -4,7 +4,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube_core::CustomResourceExt;
 use serde_json::{Map, Value};
 
-use crate::{Agency, AgencySystem, RateCard, SystemSubscription};
+use crate::{Agency, AgencySystem, Bill, BillingRun, CostPool, RateCard, SystemSubscription};
 
 /// One kind's definition.
 #[derive(Clone, Debug)]
@@ -35,18 +35,18 @@ impl Manifest {
 /// # Errors
 /// When a definition is no JSON, which its types rule out.
 pub fn manifests() -> Result<Vec<Manifest>, serde_json::Error> {
-    [Agency::crd(), AgencySystem::crd(), RateCard::crd()]
-        .iter()
-        .map(manifest)
-        .collect()
-}
-
-/// The kinds that files may hold and that no cluster serves yet, because nothing there would act on them.
-///
-/// # Errors
-/// When a definition is no JSON, which its types rule out.
-pub fn file_only_manifests() -> Result<Vec<Manifest>, serde_json::Error> {
-    [SystemSubscription::crd()].iter().map(manifest).collect()
+    [
+        Agency::crd(),
+        AgencySystem::crd(),
+        SystemSubscription::crd(),
+        RateCard::crd(),
+        CostPool::crd(),
+        BillingRun::crd(),
+        Bill::crd(),
+    ]
+    .iter()
+    .map(manifest)
+    .collect()
 }
 
 fn manifest(definition: &CustomResourceDefinition) -> Result<Manifest, serde_json::Error> {

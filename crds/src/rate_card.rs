@@ -38,7 +38,11 @@ use crate::{bounds, shared::is_default};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(crates(kube_core = "::kube_core"))]
+#[x_kube(
+    crates(kube_core = "::kube_core"),
+    validation = Rule::new("self.versions.all(n, v, n == 0 || self.versions[n - 1].from < v.from)")
+        .message("versions stand in the order of their dates, the earliest first"),
+)]
 pub struct RateCardSpec {
     /// ISO 4217 code of the currency that bills are in, such as `KRW`. Cannot be changed.
     #[x_kube(validation = Rule::new("self == oldSelf").message("the currency of a price book cannot be changed: make another price book"))]

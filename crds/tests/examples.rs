@@ -3,7 +3,9 @@
 
 use std::{fs, path::Path};
 
-use maru_crds::{Agency, AgencySystem, Checker, RateCard, Scale, SystemKind};
+use maru_crds::{
+    Agency, AgencySystem, Bill, BillingRun, Checker, CostPool, RateCard, Scale, SystemKind, SystemSubscription,
+};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -68,6 +70,10 @@ fn nothing_of_an_example_is_lost_in_the_types() {
             "Agency" => survives::<Agency>(&object),
             "AgencySystem" => survives::<AgencySystem>(&object),
             "RateCard" => survives::<RateCard>(&object),
+            "SystemSubscription" => survives::<SystemSubscription>(&object),
+            "CostPool" => survives::<CostPool>(&object),
+            "BillingRun" => survives::<BillingRun>(&object),
+            "Bill" => survives::<Bill>(&object),
             other => panic!("{file} has an unknown kind {other}"),
         };
         assert!(kept, "{file}");

@@ -1,14 +1,12 @@
 //! The definitions keep the API conventions: everything bounded, everything described, no floats.
 #![allow(clippy::unwrap_used, clippy::panic)] // a failed helper is a failed test
 
-use maru_crds::{Manifest, file_only_manifests};
+use maru_crds::Manifest;
 use serde_json::Value;
 
-/// Every kind, those included that only files hold.
+/// Every kind.
 fn manifests() -> Vec<Manifest> {
-    let mut all = maru_crds::manifests().unwrap();
-    all.extend(file_only_manifests().unwrap());
-    all
+    maru_crds::manifests().unwrap()
 }
 
 /// Calls `visit` with every schema below `schema` and the field it stands for.

@@ -170,3 +170,48 @@ async fn a_volume_does_not_shrink_and_a_price_book_keeps_its_currency() {
     );
     cluster.stop().await.unwrap();
 }
+
+#[tokio::test]
+async fn an_issued_bill_is_immutable_for_everyone_and_dates_and_zones_are_checked() {
+    let (cluster, client) = kinds().await;
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let mut bill = json!({
+        "apiVersion": "maru.dev/v1alpha1", "kind": "Bill", "metadata": {"name": "2026-10", "namespace": "nts"},
+        "spec": {"agency": "nts", "period": "2026-10", "currency": "KRW", "subtotal": "1", "tax": "0", "total": "1"},
+    });
+    apply(&client, &bill).await.unwrap();
+    bill["spec"]["total"] = json!("2");
+    apply(&client, &bill).await.unwrap();
+    for (field, value) in [
+        ("number", "2026-000001"),
+        ("issuedAt", "2026-11-04T00:00:00Z"),
+        ("digest", &digest),
+    ] {
+        bill["spec"][field] = json!(value);
+    }
+    apply(&client, &bill).await.unwrap();
+    bill["spec"]["total"] = json!("3");
+    let error = apply(&client, &bill).await.unwrap_err().to_string();
+    assert!(error.contains("an issued bill cannot be changed"), "{error}");
+
+    let card = |zone: &str, versions: Value| {
+        json!({
+            "apiVersion": "maru.dev/v1alpha1", "kind": "RateCard", "metadata": {"name": "wrong"},
+            "spec": {"currency": "KRW", "timeZone": zone, "versions": versions},
+        })
+    };
+    let (early, late) = (
+        json!({"from": "2026-01-01T00:00:00+09:00"}),
+        json!({"from": "2026-07-01T00:00:00+09:00"}),
+    );
+    let unordered = card("Asia/Seoul", json!([late, early]));
+    let error = apply(&client, &unordered).await.unwrap_err().to_string();
+    assert!(error.contains("in the order of their dates"), "{error}");
+    let error = apply(&client, &card("Asia/Nowhere", json!([early])))
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("spec.timeZone"), "{error}");
+    apply(&client, &card("Asia/Seoul", json!([early, late]))).await.unwrap();
+    cluster.stop().await.unwrap();
+}
