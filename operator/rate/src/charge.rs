@@ -161,6 +161,7 @@ pub struct Rated {
     pub(crate) warnings: Vec<String>,
     pub(crate) carry: Carry,
     pub(crate) recoveries: Vec<Recovery>,
+    pub(crate) savings: Vec<Saving>,
 }
 
 /// What pools carry from a period into the next one, by system, in the card's currency.
@@ -177,6 +178,22 @@ pub struct Recovery {
     pub cost: Exact,
     /// What was charged. More than the cost is over-recovery.
     pub charged: Exact,
+}
+
+/// What an agency pays for a system that it shares, beside what it would pay alone, in the card's currency and without tax.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Saving {
+    /// Who.
+    pub agency: String,
+    /// `namespace/name` of the shared system.
+    pub system: String,
+    /// What it pays for sharing it.
+    pub fee: Exact,
+    /// What it would pay alone.
+    pub standalone: Exact,
+    /// The difference; below zero sharing costs more.
+    pub saving: Exact,
 }
 
 impl Rated {
@@ -213,6 +230,11 @@ impl Rated {
     /// Over- and under-recovery of systems with a standard rate.
     pub fn recoveries(&self) -> &[Recovery] {
         &self.recoveries
+    }
+
+    /// What subscribers save, by system and agency, where their subscriptions say what they would pay alone.
+    pub fn savings(&self) -> &[Saving] {
+        &self.savings
     }
 
     /// What a person should look at.

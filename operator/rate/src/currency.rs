@@ -12,6 +12,9 @@ pub struct Currency {
 }
 
 impl Currency {
+    /// A currency with as many decimals as any has: four.
+    pub(crate) const WIDEST: &'static str = "CLF";
+
     /// The currency of an ISO 4217 code, such as `KRW`, read from `field`.
     pub fn read(field: &str, code: &str) -> Result<Self, Refusal> {
         let known = iso_currency::Currency::from_code(code);

@@ -8,6 +8,7 @@ pub mod book;
 pub mod card;
 pub mod charge;
 mod cost;
+mod cost_pool;
 pub mod currency;
 pub mod period;
 mod pool;
@@ -23,7 +24,7 @@ pub mod usage;
 pub mod world;
 
 pub use book::PriceBook;
-pub use charge::{Carry, Charge, Line, Rated, Recovery, Statement};
+pub use charge::{Carry, Charge, Line, Rated, Recovery, Saving, Statement};
 pub use currency::Currency;
 pub use period::{Month, Period};
 pub use rating::RateError;

@@ -59,7 +59,7 @@ pub(crate) fn participants(
 }
 
 /// The time from the beginning of a day to that of another, in a zone.
-fn window(zone: &TimeZone, from: Date, until: Option<Date>) -> Option<Interval> {
+pub(crate) fn window(zone: &TimeZone, from: Date, until: Option<Date>) -> Option<Interval> {
     let begin = |day: Date| day.to_zoned(zone.clone()).ok().map(|zoned| zoned.timestamp());
     let end = until.map_or(Some(jiff::Timestamp::MAX), begin)?;
     Some(Interval {

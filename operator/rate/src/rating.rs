@@ -31,6 +31,25 @@ pub enum RateError {
         /// When.
         moment: Timestamp,
     },
+    /// More was used than there was, so that one of the two figures is wrong.
+    #[error(transparent)]
+    NegativeIdle(Box<NegativeIdle>),
+}
+
+/// More of a cost pool's driver was used than its capacity offers.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "cost pool {pool}: {used} of `{meter}` were used and spec.capacity offers {provided}; allowed is a capacity that is at least what was used"
+)]
+pub struct NegativeIdle {
+    /// Which pool.
+    pub pool: String,
+    /// Its driver.
+    pub meter: String,
+    /// What there was in the period.
+    pub provided: Exact,
+    /// What was used of it.
+    pub used: Exact,
 }
 
 impl Usage<'_> {
@@ -76,7 +95,7 @@ impl Usage<'_> {
             shared: &shared,
             driver_use: &collected.driver_use,
         };
-        let recovered = recovery.recover(&platform, carry, &mut lines, &mut warnings)?;
+        let recovered = recovery.recover(&platform, &collected.pool_use, carry, &mut lines, &mut warnings)?;
 
         let billed = lines.into_iter().filter(|(_, lines)| !lines.is_empty());
         Ok(Rated {
@@ -88,6 +107,7 @@ impl Usage<'_> {
             warnings,
             carry: recovered.carry,
             recoveries: recovered.recoveries,
+            savings: recovered.savings,
         })
     }
 }

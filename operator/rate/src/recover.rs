@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use maru_meter::{Completeness, Exact, Interval};
 
 use crate::book::PriceBook;
-use crate::charge::{Carry, Charge, Line, Recovery};
+use crate::charge::{Carry, Charge, Line, Recovery, Saving};
+use crate::cost_pool::PoolUse;
 use crate::currency::Currency;
 use crate::period::Period;
 use crate::pool::{Participant, Pool};
@@ -30,20 +31,27 @@ pub(crate) struct SystemCosts<'a> {
 pub(crate) struct Recovered {
     pub(crate) carry: Carry,
     pub(crate) recoveries: Vec<Recovery>,
+    pub(crate) savings: Vec<Saving>,
+    /// What the period before carried here.
+    pub(crate) carried_in: BTreeMap<String, Exact>,
 }
 
-type LinesByAgency = BTreeMap<String, Vec<Line>>;
+pub(crate) type LinesByAgency = BTreeMap<String, Vec<Line>>;
 
 impl SystemCosts<'_> {
     /// Adds the lines of every system's cost to the agencies that pay them.
     pub(crate) fn recover(
         &self,
         platform: &BTreeMap<String, Exact>,
+        pool_use: &PoolUse,
         carry: &Carry,
         lines: &mut LinesByAgency,
         warnings: &mut Vec<String>,
     ) -> Result<Recovered, RateError> {
-        let mut recovered = Recovered::default();
+        let mut recovered = Recovered {
+            carried_in: carry.0.clone(),
+            ..Recovered::default()
+        };
         for (name, system) in &self.world.systems {
             match &system.sharing {
                 None => self.owner_lines(name, system, lines)?,
@@ -54,8 +62,45 @@ impl SystemCosts<'_> {
                 }
             }
         }
+        recovered.savings = self.savings(lines);
+        self.cost_pools(pool_use, lines, &mut recovered, warnings)?;
         self.warn_of_subscriptions(warnings);
         Ok(recovered)
+    }
+
+    /// What the subscribers of shared systems pay for them beside what they would pay alone.
+    fn savings(&self, lines: &LinesByAgency) -> Vec<Saving> {
+        let mut savings = Vec::new();
+        for (name, participants) in self.shared {
+            for participant in participants {
+                let subscriptions = self.world.subscriptions.get(name).into_iter().flatten();
+                let plans: Vec<_> = subscriptions
+                    .filter(|subscription| subscription.agency == participant.agency)
+                    .filter(|subscription| subscription.holds_in(&self.book.zone, self.period.interval))
+                    .filter_map(|subscription| subscription.standalone.as_ref())
+                    .collect();
+                if plans.is_empty() || self.world.owner_of(name) == participant.agency {
+                    continue;
+                }
+                let alone = plans
+                    .iter()
+                    .flat_map(|plan| plan.in_month(self.period.month, None, self.book.mode));
+                let standalone = self.book.line_amount(&alone.map(|item| item.amount).sum());
+                let own = lines.get(&participant.agency).into_iter().flatten();
+                let shared = own.filter(|line| {
+                    line.system.as_deref() == Some(name) && !matches!(line.charge, Charge::Usage | Charge::Percentage)
+                });
+                let fee: Exact = shared.map(|line| &line.amount).sum();
+                savings.push(Saving {
+                    agency: participant.agency.clone(),
+                    system: name.clone(),
+                    saving: &standalone - &fee,
+                    fee,
+                    standalone,
+                });
+            }
+        }
+        savings
     }
 
     /// Without sharing the owner pays each build and each operation as a line of its own.
@@ -185,7 +230,7 @@ impl SystemCosts<'_> {
     }
 
     /// A line for the whole period. Taxes and exchange rates of such lines are those in force when the period ends.
-    fn line(&self, system: &str, charge: Charge, amount: Exact) -> Line {
+    pub(crate) fn line(&self, system: &str, charge: Charge, amount: Exact) -> Line {
         Line {
             system: Some(system.into()),
             charge,
@@ -214,7 +259,7 @@ impl SystemCosts<'_> {
         self.timeline.slot(self.timeline.len() - 1)
     }
 
-    fn exchange(&self, currency: Currency) -> Result<Exact, RateError> {
+    pub(crate) fn exchange(&self, currency: Currency) -> Result<Exact, RateError> {
         if currency == self.book.currency {
             return Ok(Exact::ONE);
         }

@@ -9,6 +9,7 @@ use maru_meter::record::RecordError;
 use maru_meter::{Exact, Interval, UsageRecord};
 
 use crate::book::{Item, PriceBook};
+use crate::cost_pool::PoolUse;
 use crate::period::Period;
 use crate::pool::{Participant, participants};
 use crate::timeline::Timeline;
@@ -51,6 +52,7 @@ pub struct Usage<'a> {
     /// System and meter of each driver.
     drivers: HashSet<(u32, u32)>,
     driver_use: HashMap<Key, DriverUse>,
+    pool_use: PoolUse,
 }
 
 /// What is known when all usage is there.
@@ -60,6 +62,8 @@ pub(crate) struct Collected {
     pub(crate) cells: BTreeMap<String, Vec<MeterUse>>,
     /// System, then agency.
     pub(crate) driver_use: BTreeMap<String, BTreeMap<String, DriverUse>>,
+    /// What splits the cost pools.
+    pub(crate) pool_use: PoolUse,
 }
 
 /// What an agency used of the driver of a shared system. It weighs the split and is not priced.
@@ -125,6 +129,7 @@ impl<'a> Usage<'a> {
             cells,
             drivers,
             driver_use,
+            pool_use: PoolUse::new(),
         }
     }
 
@@ -142,6 +147,9 @@ impl<'a> Usage<'a> {
             end: record.end,
         };
         let key = self.key(record);
+        if !self.world.cost_pools.is_empty() {
+            self.add_to_pools(record, key, whole);
+        }
         if self.drivers.contains(&(key.1, key.2)) {
             self.add_driver(record, key, whole);
             return Ok(());
@@ -191,6 +199,23 @@ impl<'a> Usage<'a> {
         Ok(())
     }
 
+    /// What splits a cost pool is the use itself, of every system, shared or not, and not what is billed of it.
+    fn add_to_pools(&mut self, record: &UsageRecord, key: Key, whole: Interval) {
+        let Some(inside) = whole_or_instant(whole, self.period.interval) else {
+            return;
+        };
+        let system = self.names.text(key.1);
+        let pools = self.world.cost_pools.iter();
+        for (name, _) in pools.filter(|(_, pool)| pool.driver == record.meter && pool.counts(&record.agency, system)) {
+            let agencies = self.pool_use.entry(name.clone()).or_default();
+            let sum = agencies.entry(record.agency.clone()).or_default();
+            match NonZeroU64::new(nanos(whole)) {
+                None => sum.add(&record.quantity, record.completeness),
+                Some(total) => sum.add_part(&record.quantity, nanos(inside), total, record.completeness),
+            }
+        }
+    }
+
     /// Use of a driver counts while its agency takes part; the rest is kept apart for a warning.
     fn add_driver(&mut self, record: &UsageRecord, key: Key, whole: Interval) {
         let Some(inside) = whole_or_instant(whole, self.period.interval) else {
@@ -227,6 +252,7 @@ impl<'a> Usage<'a> {
         let mut collected = Collected {
             cells: BTreeMap::new(),
             driver_use: BTreeMap::new(),
+            pool_use: self.pool_use,
         };
         let names = self.names;
         let ranks = names.ranks();
@@ -259,7 +285,6 @@ impl<'a> Usage<'a> {
 impl DriverUse {
     /// Adds the part of a record that falls into the period: `inside` of the record's `whole` time.
     fn add(&mut self, record: &UsageRecord, whole: Interval, inside: Interval) {
-        let nanos = |interval: Interval| u64::try_from(interval.length().as_nanos()).unwrap_or(u64::MAX);
         let Some(total) = NonZeroU64::new(nanos(whole)) else {
             let takes_part = self
                 .windows
@@ -283,6 +308,10 @@ impl DriverUse {
                 .add_part(&record.quantity, nanos(inside) - counted, total, record.completeness);
         }
     }
+}
+
+fn nanos(interval: Interval) -> u64 {
+    u64::try_from(interval.length().as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// The part of a record's time that is in the period; an instant is all of itself.

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
-use maru_crds::{AgencySystemSpec, OnNoUsage, SharingMode, SystemSubscriptionSpec};
+use maru_crds::{AgencySystemSpec, Cost, CostPoolSpec, OnNoUsage, SharingMode, SystemSubscriptionSpec};
 use maru_meter::{Exact, UNASSIGNED};
 
 use crate::amortise::{Tranche, date};
 use crate::card::{amount, share};
 use crate::cost::{CostPlan, Retirement};
+use crate::cost_pool::CostPool;
+use crate::currency::Currency;
 use crate::refusal::Refusal;
 
 /// The agencies and systems that usage is rated for.
@@ -20,6 +22,8 @@ pub struct World {
     pub(crate) systems: BTreeMap<String, System>,
     /// By system.
     pub(crate) subscriptions: BTreeMap<String, Vec<Subscription>>,
+    /// Costs of the platform, by name.
+    pub(crate) cost_pools: BTreeMap<String, CostPool>,
 }
 
 /// An information system, as far as money goes.
@@ -62,6 +66,8 @@ pub(crate) struct Subscription {
     pub(crate) from: Date,
     /// Exclusive.
     pub(crate) until: Option<Date>,
+    /// What the agency would pay alone, to the card's minor unit.
+    pub(crate) standalone: Option<CostPlan>,
 }
 
 impl World {
@@ -103,6 +109,7 @@ impl World {
             weight: amount("spec.weight", &spec.weight)?,
             from: date("spec.from", &spec.from)?,
             until: spec.until.as_ref().map(|text| date("spec.until", text)).transpose()?,
+            standalone: spec.standalone.as_ref().map(read_standalone).transpose()?,
         };
         if subscription.until.is_some_and(|until| until <= subscription.from) {
             return Err(Refusal::new(
@@ -123,6 +130,12 @@ impl World {
             return Err(Refusal::new("spec.from", message));
         }
         known.push(subscription);
+        Ok(())
+    }
+
+    /// A cost of the platform that all agencies pay by their use of a meter.
+    pub fn add_cost_pool(&mut self, name: &str, spec: &CostPoolSpec) -> Result<(), Refusal> {
+        self.cost_pools.insert(name.to_owned(), CostPool::read(spec)?);
         Ok(())
     }
 
@@ -219,7 +232,22 @@ impl Sharing {
     }
 }
 
+/// Its amounts are in the card's currency, which is not known here; the widest minor unit lets all of them through.
+fn read_standalone(standalone: &maru_crds::Standalone) -> Result<CostPlan, Refusal> {
+    let cost = Cost {
+        currency: Currency::WIDEST.to_owned(),
+        builds: standalone.builds.clone(),
+        operations: standalone.operations.clone(),
+    };
+    CostPlan::read("spec.standalone", &cost)
+}
+
 impl Subscription {
+    /// Whether it holds in some part of a period.
+    pub(crate) fn holds_in(&self, zone: &jiff::tz::TimeZone, period: maru_meter::Interval) -> bool {
+        crate::pool::window(zone, self.from, self.until).is_some_and(|window| window.overlap(period).is_some())
+    }
+
     fn overlaps(&self, other: &Self) -> bool {
         self.until.is_none_or(|until| other.from < until) && other.until.is_none_or(|until| self.from < until)
     }
