@@ -16,3 +16,8 @@ pub fn json(bills: &[Bill], warnings: &[String]) -> Result<String, serde_json::E
     text.push('\n');
     Ok(text)
 }
+
+/// The same document as YAML.
+pub fn yaml(bills: &[Bill], warnings: &[String]) -> Result<String, serde_saphyr::ser::Error> {
+    serde_saphyr::to_string(&Document { bills, warnings })
+}

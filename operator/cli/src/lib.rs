@@ -1,5 +1,6 @@
 //! kubectl maru: plan, rate, usage, bills, verify.
 
+mod csv_file;
 mod document;
 mod manifests;
 mod problem;
@@ -8,7 +9,7 @@ pub mod schedule;
 mod usage_file;
 pub mod verify;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 pub use problem::Problem;
 
@@ -26,6 +27,11 @@ enum Command {
     Rate(rate::RateArgs),
     /// Print how what systems cost to build is written off, month by month.
     Schedule(schedule::ScheduleArgs),
+    /// Print the completion script of a shell.
+    Completion {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
     /// Work an issued bill out again from what it names and say whether every figure agrees.
     Verify(verify::VerifyArgs),
 }
@@ -51,7 +57,15 @@ impl Cli {
         match &self.command {
             Command::Rate(args) => rate::run(args).map(Printed::from),
             Command::Schedule(args) => schedule::run(args).map(Printed::from),
+            Command::Completion { shell } => Ok(completion(*shell).into()),
             Command::Verify(args) => verify::run(args),
         }
     }
+}
+
+/// The script completes the plugin under the name that it is installed as.
+fn completion(shell: clap_complete::Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "kubectl-maru", &mut script);
+    String::from_utf8_lossy(&script).into_owned()
 }

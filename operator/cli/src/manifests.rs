@@ -1,7 +1,7 @@
 //! The manifests that rating goes by: agencies, systems and the price book, in any number of files and documents.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use maru_crds::{AgencyNamespace, AgencySystem, RateCard, SystemSubscription};
@@ -71,6 +71,17 @@ impl Manifests {
     /// Reads the same and names it, for bills that say what they were made from.
     pub(crate) fn read_and_name(files: &[PathBuf], naming: &mut Naming) -> Result<(), Problem> {
         Found::read(files)?.name(naming).map_err(Problem::new)
+    }
+
+    /// The same agencies and systems with the price book of another file, which may hold nothing else that counts.
+    pub(crate) fn with_card(&self, file: &Path) -> Result<Self, Problem> {
+        let found = Found::read(&[file.to_owned()])?;
+        let book = found.book()?;
+        Ok(Self {
+            book: book.ok_or_else(|| Problem::of(file, "has no RateCard: allowed is exactly one"))?,
+            world: self.world.clone(),
+            warnings: self.warnings.clone(),
+        })
     }
 
     /// Reads what needs no prices, with the rounding of the price book where there is one.

@@ -1,7 +1,8 @@
-//! Usage files: JSON lines of usage records.
+//! Usage files: JSON lines or CSV of usage records, by the suffix of their name.
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::hash::BuildHasher;
 use std::io::{BufRead, BufReader, Read};
@@ -11,10 +12,11 @@ use maru_lake::Lake;
 use maru_meter::{Interval, UsageRecord};
 use maru_rate::Usage;
 
+use crate::csv_file;
 use crate::problem::Problem;
 
 /// Longest line that is read: a record is a few hundred bytes.
-const MOST_BYTES: u64 = 1024 * 1024;
+pub(crate) const MOST_BYTES: u64 = 1024 * 1024;
 
 /// Reads the usage files of a command, each record once.
 #[derive(Debug)]
@@ -49,6 +51,23 @@ impl UsageFiles {
             return self.read_lake(file, take);
         }
         let reader = File::open(file).map_err(|error| Problem::of(file, error))?;
+        match file.extension().and_then(OsStr::to_str) {
+            Some("jsonl" | "ndjson" | "json") => self.read_json_lines(file, reader, &mut take),
+            Some("csv") => csv_file::read(reader, |record| self.take(&record, &mut take))
+                .map_err(|(line, message)| Problem::at(file, line, message)),
+            _ => Err(Problem::of(
+                file,
+                "is in a form that is not known by its suffix: allowed are .jsonl, .ndjson and .json for JSON lines, .csv, and the directory of a lake",
+            )),
+        }
+    }
+
+    fn read_json_lines(
+        &mut self,
+        file: &Path,
+        reader: File,
+        take: &mut impl FnMut(&UsageRecord) -> Result<(), String>,
+    ) -> Result<(), Problem> {
         let mut reader = BufReader::with_capacity(1 << 20, reader);
         let mut bytes = Vec::new();
         for line in 1.. {
@@ -72,13 +91,21 @@ impl UsageFiles {
             }
             let record: UsageRecord =
                 serde_json::from_slice(&bytes).map_err(|error| Problem::at(file, line, json_message(&error)))?;
-            record.check().map_err(|error| Problem::at(file, line, error))?;
-            if self
-                .is_new(&record)
-                .map_err(|message| Problem::at(file, line, message))?
-            {
-                take(&record).map_err(|message| Problem::at(file, line, message))?;
-            }
+            self.take(&record, take)
+                .map_err(|message| Problem::at(file, line, message))?;
+        }
+        Ok(())
+    }
+
+    /// Gives a record that is right and was not read before to `take`.
+    fn take(
+        &mut self,
+        record: &UsageRecord,
+        take: &mut impl FnMut(&UsageRecord) -> Result<(), String>,
+    ) -> Result<(), String> {
+        record.check().map_err(|error| error.to_string())?;
+        if self.is_new(record)? {
+            take(record)?;
         }
         Ok(())
     }

@@ -296,3 +296,175 @@ fn a_wrong_cost_or_subscription_is_named_by_file_and_line_with_what_is_allowed()
         assert_eq!(refused, format!("{file}:{message}"));
     }
 }
+
+/// The same records as `usage.jsonl`.
+const CSV: &str = "\
+id,agency,system,meter,quantity,start,end
+1,nts,hometax,cpu.reserved,23.5,2026-10-05T00:00:00Z,2026-10-05T01:00:00Z
+2,nts,hometax,memory.reserved,160.5,2026-10-05T00:00:00Z,2026-10-05T01:00:00Z
+3,nts,hometax,build.minutes,0.25,2026-10-05T00:00:00Z,2026-10-05T00:15:00Z
+4,moel,unassigned,disk.spun,3.333333333333,2026-10-05T00:00:00Z,2026-10-05T00:15:00Z
+";
+
+#[test]
+fn the_same_usage_as_csv_gives_the_same_bills() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("usage.csv");
+    std::fs::write(&file, CSV).unwrap();
+    let bills = |usage: &str| rate(&["-f", "card.yaml", "--usage", usage, "--period", "2026-10", "-o", "json"]);
+    let (lines, csv) = (bills("usage.jsonl"), bills(file.to_str().unwrap()));
+    assert!(csv.status.success(), "{}", text(&csv.stderr));
+    assert_eq!(text(&csv.stdout), text(&lines.stdout));
+}
+
+#[test]
+fn a_wrong_csv_is_named_by_file_and_line_with_what_is_allowed() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = [
+        (
+            CSV.replace("meter,", "metre,"),
+            "1: column `metre` is not of a usage record: allowed are the columns id,",
+        ),
+        (CSV.replace("id,agency", "id,id"), "1: column `id` is there twice"),
+        (CSV.replace(",end\n", "\n"), "1: column `end` is missing"),
+        (
+            CSV.replace("160.5", "1e2"),
+            "3: column `quantity`: `1e2` is not a decimal number",
+        ),
+        (
+            CSV.replace("160.5", "-1"),
+            "3: usage record `2`: quantity -1 is negative",
+        ),
+        (CSV.replace("2,nts", "2,"), "3: usage record field `agency`: 0 bytes"),
+        (
+            CSV.replace("00:15:00Z\n4", "later\n4"),
+            "4: column `end`: `2026-10-05Tlater` is not an instant",
+        ),
+        (
+            CSV.replace("\n2,", "\n1,"),
+            "3: usage record `1` is there twice with other content",
+        ),
+        (CSV[..CSV.len() - 30].to_owned(), "5: has 6 fields: allowed are 7"),
+        (
+            format!("{CSV}{}", "x".repeat(4 << 20)),
+            "6: is longer than 1048576 bytes",
+        ),
+        (String::new(), "1: column `id` is missing"),
+    ];
+    for (content, message) in table {
+        let file = folder.path().join("usage.csv");
+        std::fs::write(&file, content).unwrap();
+        let file = file.to_str().unwrap();
+        let refused = refused(&["-f", "card.yaml", "--usage", file, "--period", "2026-10"]);
+        assert!(refused.starts_with(&format!("{file}:{message}")), "{refused}");
+    }
+}
+
+#[test]
+fn a_usage_file_of_an_unknown_suffix_is_refused() {
+    let refused = refused(&["-f", "card.yaml", "--usage", "card.yaml", "--period", "2026-10"]);
+    assert!(
+        refused.starts_with("card.yaml: is in a form that is not known by its suffix: allowed are .jsonl"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn focus_costs_sum_to_what_is_payable() {
+    let print = |output| {
+        rate(&[
+            "-f",
+            "card.yaml",
+            "--usage",
+            "usage.jsonl",
+            "--period",
+            "2026-10",
+            "-o",
+            output,
+        ])
+    };
+    let (focus, json) = (print("focus"), print("json"));
+    assert!(focus.status.success(), "{}", text(&focus.stderr));
+    let mut reader = csv::Reader::from_reader(focus.stdout.as_slice());
+    let header = reader.headers().unwrap().clone();
+    let place = |name: &str| header.iter().position(|column| column == name).unwrap();
+    let mut costs = std::collections::BTreeMap::<String, i64>::new();
+    for row in reader.records() {
+        let row = row.unwrap();
+        *costs.entry(row[place("BillingAccountId")].to_owned()).or_default() +=
+            row[place("BilledCost")].parse::<i64>().unwrap();
+    }
+    let bills: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    for bill in bills["bills"].as_array().unwrap() {
+        let total: i64 = bill["total"].as_str().unwrap().parse().unwrap();
+        assert_eq!(costs.remove(bill["agency"].as_str().unwrap()), Some(total));
+    }
+    assert!(costs.is_empty());
+}
+
+#[test]
+fn csv_and_yaml_say_what_json_says() {
+    let print = |output| {
+        rate(&[
+            "-f",
+            "card.yaml",
+            "--usage",
+            "usage.jsonl",
+            "--period",
+            "2026-10",
+            "-o",
+            output,
+        ])
+    };
+    let json: serde_json::Value = serde_json::from_slice(&print("json").stdout).unwrap();
+    let yaml: serde_json::Value = serde_saphyr::from_str(&text(&print("yaml").stdout)).unwrap();
+    assert_eq!(yaml, json);
+    let output = print("csv");
+    let amounts: Vec<String> = csv::Reader::from_reader(output.stdout.as_slice())
+        .records()
+        .map(|row| row.unwrap()[12].to_owned())
+        .collect();
+    let bills = json["bills"].as_array().unwrap().iter();
+    let lines = bills.flat_map(|bill| bill["lines"].as_array().unwrap());
+    let expected: Vec<&str> = lines.map(|line| line["amount"].as_str().unwrap()).collect();
+    assert_eq!(amounts, expected);
+}
+
+#[test]
+fn comparing_shows_both_bills_and_the_difference() {
+    let folder = tempfile::tempdir().unwrap();
+    let card = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/card.yaml")).unwrap();
+    let other = folder.path().join("other.yaml");
+    std::fs::write(&other, card.replace("\"42.5\"", "\"85\"")).unwrap();
+    let other = other.to_str().unwrap();
+    let arguments = [
+        "-f",
+        "card.yaml",
+        "--usage",
+        "usage.jsonl",
+        "--period",
+        "2026-10",
+        "--agency",
+        "nts",
+    ];
+    let compare = |output: &str| rate(&[&arguments[..], &["--compare", other, "-o", output]].concat());
+    let document: serde_json::Value = serde_json::from_slice(&compare("json").stdout).unwrap();
+    let difference = &document["differences"][0];
+    let number = |name: &str| difference[name].as_str().unwrap().parse::<i64>().unwrap();
+    assert_eq!(number("total") + number("difference"), number("other"));
+    // 23.5 × 42.5 = 998.75 more, with its 7 % support (69.9) and the tax of both.
+    assert!((1_170..=1_180).contains(&number("difference")), "{difference}");
+    let table = text(&compare("table").stdout);
+    assert_eq!(
+        table.matches("nts · 2026-10 · Invoice draft · KRW").count(),
+        2,
+        "{table}"
+    );
+    assert!(table.contains("Difference, other prices less these"), "{table}");
+}
+
+#[test]
+fn shells_can_complete_the_command() {
+    let script = text(&maru("completion", &["bash"]).stdout);
+    assert!(script.contains("kubectl-maru") && script.contains("--compare"));
+}
