@@ -103,7 +103,7 @@ fn of_line<'a>(bill: &'a Bill, line: &'a BillLine) -> Vec<Row<'a>> {
     let what = line.meter.as_deref().or(line.item.as_deref()).unwrap_or_default();
     let description = format!("{} {what}", line.charge.name()).trim_end().to_owned();
     let category = category(line.charge);
-    let priced = matches!(category, "Usage" | "Purchase").then(|| priced(line));
+    let priced = (category == "Usage").then(|| priced(line));
     let mut rows = vec![Row {
         bill,
         line: Some(line),
@@ -125,13 +125,13 @@ fn of_line<'a>(bill: &'a Bill, line: &'a BillLine) -> Vec<Row<'a>> {
     rows
 }
 
+/// A share of what a month of a system costs is use of that system for the month, and not the purchase of what will be used later.
 fn category(charge: Charge) -> &'static str {
     match charge {
-        Charge::Usage | Charge::StandardRate => "Usage",
         Charge::CarryForward | Charge::Adjustment => "Adjustment",
         Charge::Credit => "Credit",
         Charge::Tax => "Tax",
-        _ => "Purchase",
+        _ => "Usage",
     }
 }
 
@@ -172,8 +172,9 @@ fn service(meter: Option<&str>) -> (&'static str, &'static str) {
     }
 }
 
+/// A decimal with its point, so that readers who guess a column's type do not take won for integers.
 fn shown(number: &Exact) -> String {
-    number.round(PLACES, Rounding::HalfEven).to_string()
+    number.to_fixed(number.places().unwrap_or(PLACES).clamp(1, PLACES))
 }
 
 impl Row<'_> {
@@ -190,9 +191,9 @@ impl Row<'_> {
         let used = line.filter(|_| self.category == "Usage");
         let own = |text: &str| Some(text.to_owned());
         match column {
-            "BilledCost" | "EffectiveCost" => Some(self.cost.to_string()),
+            "BilledCost" | "EffectiveCost" => Some(shown(&self.cost)),
             "ContractedCost" | "ListCost" => {
-                Some(priced.map_or_else(|| self.cost.to_string(), |(p, q, _)| shown(&(p * q))))
+                Some(priced.map_or_else(|| shown(&self.cost), |(p, q, _)| shown(&(p * q))))
             }
             "ContractedUnitPrice" | "ListUnitPrice" => priced.map(|(price, _, _)| shown(price)),
             "PricingQuantity" => priced.map(|(_, quantity, _)| shown(quantity)),
@@ -210,12 +211,16 @@ impl Row<'_> {
             "ChargeDescription" => Some(self.description.clone()),
             "ChargeFrequency" => own(match self.category {
                 "Usage" => "Usage-Based",
-                "Purchase" => "Recurring",
                 _ => "One-Time",
             }),
-            "ConsumedQuantity" => used.map(|line| line.quantity.as_ref().map_or_else(|| "0".to_owned(), shown)),
-            "ConsumedUnit" => used.map(|line| line.unit.as_deref().map_or_else(|| "Units".to_owned(), unit_of)),
-            "InvoiceId" => bill.number.clone(),
+            "ConsumedQuantity" => used.map(|line| line.quantity.as_ref().map_or_else(|| shown(&Exact::ONE), shown)),
+            "ConsumedUnit" => used.map(|line| line.unit.as_deref().map_or_else(|| "Months".to_owned(), unit_of)),
+            "InvoiceId" => Some(
+                // A draft is a provisional invoice: its rows belong together before they have a number.
+                bill.number
+                    .clone()
+                    .unwrap_or_else(|| format!("draft-{}-{}", bill.period, bill.agency)),
+            ),
             "InvoiceIssuerName" | "ProviderName" | "PublisherName" => own(ISSUER),
             "ServiceCategory" => own(service(meter).0),
             "ServiceSubcategory" => own(service(meter).1),
