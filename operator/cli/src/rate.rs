@@ -59,7 +59,7 @@ pub enum RateOutput {
 }
 
 /// The bills of one price book.
-struct Bills {
+struct Outcome {
     bills: Vec<Bill>,
     warnings: Vec<String>,
     zone: jiff::tz::TimeZone,
@@ -87,7 +87,7 @@ pub fn run(args: &RateArgs) -> Result<String, Problem> {
     compared(&rated(args, &manifests)?, &rated(args, &other)?, args.output)
 }
 
-fn rated(args: &RateArgs, manifests: &Manifests) -> Result<Bills, Problem> {
+fn rated(args: &RateArgs, manifests: &Manifests) -> Result<Outcome, Problem> {
     let months = Month::range(&args.period).map_err(|error| Problem::new(format!("--period: {error}")))?;
     let mut usages = Vec::new();
     for month in months {
@@ -122,14 +122,14 @@ fn rated(args: &RateArgs, manifests: &Manifests) -> Result<Bills, Problem> {
     if let Some(agency) = &args.agency {
         bills.retain(|bill| bill.agency == *agency);
     }
-    Ok(Bills {
+    Ok(Outcome {
         bills,
         warnings,
         zone: manifests.book.zone.clone(),
     })
 }
 
-fn print(rated: &Bills, output: RateOutput) -> Result<String, Problem> {
+fn print(rated: &Outcome, output: RateOutput) -> Result<String, Problem> {
     let (bills, warnings) = (&rated.bills, &rated.warnings);
     match output {
         RateOutput::Table => Ok(maru_bill::table(bills, warnings)),
@@ -140,7 +140,7 @@ fn print(rated: &Bills, output: RateOutput) -> Result<String, Problem> {
     }
 }
 
-fn compared(rated: &Bills, other: &Bills, output: RateOutput) -> Result<String, Problem> {
+fn compared(rated: &Outcome, other: &Outcome, output: RateOutput) -> Result<String, Problem> {
     let differences = maru_bill::differences(&rated.bills, &other.bills);
     let mut warnings = rated.warnings.clone();
     let news = other

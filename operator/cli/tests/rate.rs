@@ -392,7 +392,7 @@ fn focus_costs_sum_to_what_is_payable() {
     for row in reader.records() {
         let row = row.unwrap();
         *costs.entry(row[place("BillingAccountId")].to_owned()).or_default() +=
-            row[place("BilledCost")].parse::<i64>().unwrap();
+            row[place("BilledCost")].trim_end_matches(".0").parse::<i64>().unwrap();
     }
     let bills: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
     for bill in bills["bills"].as_array().unwrap() {
