@@ -6,7 +6,7 @@ use crate::outcome::Applied;
 use crate::plan::Problem;
 use crate::quantity::{Amounts, Resource};
 use crate::reason::Reason;
-use crate::status::{Finding, merge_conditions, refusal};
+use crate::status::{Finding, Holds, merge_conditions, refusal};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use maru_crds::{Accelerator, Agency, AgencyQuota, AgencyStatus, NamespaceStatus, RequestedResources};
 
@@ -51,6 +51,8 @@ fn findings(agency: &Agency, facts: &AgencyFacts<'_>, applied: &Applied, plots: 
         |problem| Finding::of("QuotaFits", &problem),
     );
     let ready = match namespaces.reason {
+        // What was not read back yet is not ready.
+        reason if namespaces.holds == Holds::Unknown => Finding::unknown("Ready", reason, namespaces.message.clone()),
         // A quota that is too small is its own condition: the agency is set up all the same.
         _ if agency.metadata.deletion_timestamp.is_none() => Finding::ready(
             std::slice::from_ref(&namespaces),
