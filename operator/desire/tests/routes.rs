@@ -5,7 +5,7 @@
 mod house;
 
 use house::{condition, facts, names, object, platform, reasons, store, system, turn, web};
-use maru_desire::{HostHolder, ObjectKind, Platform, Reason, RouteFacts, SystemKey, plan_system};
+use maru_desire::{AgencyBinding, HostHolder, ObjectKind, Platform, Reason, RouteFacts, SystemKey, plan_system};
 use serde_json::{Value, json};
 
 /// The routes and addresses of a system with this host, and what its conditions say of it.
@@ -80,6 +80,24 @@ fn a_host_is_routed_or_it_is_said_why_not() {
     a component that is not there: [] []
       False NoSuchPort: host docs.mois.example is routed to component wev, which spec.components does not list
     "#);
+}
+
+#[test]
+fn no_host_is_routed_to_a_component_that_may_not_begin() {
+    let platform = platform();
+    let mut facts = facts(&platform);
+    facts.agency = AgencyBinding::Missing;
+    let hosts = json!([{"host": "docs.mois.example", "component": "web"}]);
+    let (_, status) = turn(
+        &system(&json!({"components": [web(&json!({}))], "hosts": hosts})),
+        &mut facts,
+    );
+    let said = condition(&status, "RoutesAccepted");
+    assert_eq!(
+        said,
+        "Unknown RoutePending: no host is routed before its component runs"
+    );
+    assert_eq!(status.urls, [""; 0]);
 }
 
 #[test]

@@ -174,7 +174,14 @@ fn routes_accepted(site: &Site<'_>, routes: &Routes<'_>, applied: &Applied) -> F
         .filter(|(_, name)| !accepted(name))
         .map(|(host, _)| *host)
         .collect();
-    if !pending.is_empty() || hosts.is_empty() {
+    if hosts.is_empty() {
+        return Finding::unknown(
+            KIND,
+            Reason::RoutePending,
+            "no host is routed before its component runs",
+        );
+    }
+    if !pending.is_empty() {
         let message = format!(
             "nothing was heard yet of the routes of {}",
             listed(pending.iter().copied())
