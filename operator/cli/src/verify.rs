@@ -58,7 +58,7 @@ impl Report {
 /// What was found. The books are checked as a whole: a bill is worth what the chain is worth that it stands in.
 pub fn run(args: &VerifyArgs) -> Result<Printed, Problem> {
     let problem = |error| Problem::new(format!("--ledger: {error}"));
-    let mut ledger = Ledger::at_existing(&args.ledger).map_err(problem)?;
+    let mut ledger = Ledger::to_read(&args.ledger).map_err(problem)?;
     let mut report = Report::default();
     if let Some(number) = &args.number {
         verify_bill(&mut ledger, args, number, &mut report)?;

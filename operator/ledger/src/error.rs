@@ -1,5 +1,7 @@
 //! What can go wrong with money at rest.
 
+use std::cmp::Ordering;
+
 use maru_meter::Exact;
 
 /// Why something was not booked. After an error nothing of it is in the ledger.
@@ -90,6 +92,16 @@ pub enum LedgerError {
     /// What is stored cannot be read back.
     #[error("ledger content cannot be read: {0}")]
     Stored(String),
+    /// The database is of an older program, and was opened to be read only.
+    #[error(
+        "the ledger has schema {found} and schema {known} is read here: open it for writing once, as the operator does, which brings it up to date"
+    )]
+    Older {
+        /// What it has; 0 where there is no ledger.
+        found: i64,
+        /// What is known.
+        known: i64,
+    },
     /// The database is of a newer program.
     #[error("the ledger has schema {found}; this program knows schemas up to {known}: use a newer program")]
     Schema {
@@ -98,6 +110,15 @@ pub enum LedgerError {
         /// What is known.
         known: i64,
     },
+}
+
+/// Whether a ledger that is only read has the schema that is read.
+pub(crate) fn check_schema(found: i64, known: i64) -> Result<(), LedgerError> {
+    match found.cmp(&known) {
+        Ordering::Equal => Ok(()),
+        Ordering::Less => Err(LedgerError::Older { found, known }),
+        Ordering::Greater => Err(LedgerError::Schema { found, known }),
+    }
 }
 
 /// What the server said, in its own words.

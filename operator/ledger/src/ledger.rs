@@ -1,6 +1,6 @@
 //! The ledger: what is booked, and how a period is issued into it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jiff::Timestamp;
 use maru_rate::{Carry, Month, Rated};
@@ -10,7 +10,7 @@ use crate::draft::{Closing, Draft, Known, More, key};
 use crate::error::LedgerError;
 use crate::page::{Page, PageKind, draft};
 use crate::record::{self, Record};
-use crate::store::{Books, PostgresStore, SqliteStore, Store};
+use crate::store::{Books, PostgresStore, SqliteStore, Store, UseFor};
 
 /// Pages that are handed to the store at once: enough to keep a server busy, few enough to stay small in memory.
 const AT_ONCE: usize = 64;
@@ -54,24 +54,22 @@ impl Ledger {
     /// `postgresql://USER:PASSWORD@HOST/DATABASE`. A server is reached with TLS where the address says `sslmode=require`, and then its
     /// certificate is checked, against the system's authorities or those of `sslrootcert=FILE`.
     pub fn at(address: &str) -> Result<Self, LedgerError> {
-        if address.starts_with("postgresql://") || address.starts_with("postgres://") {
-            return Ok(Self::with(PostgresStore::open(address)?));
+        if is_server(address) {
+            return Ok(Self::with(PostgresStore::open(address, UseFor::Writing)?));
         }
-        let path = address.strip_prefix("sqlite:").unwrap_or(address);
-        if path.is_empty() || path.contains("://") {
-            let scheme = address.split("://").next().unwrap_or_default();
-            return Err(LedgerError::Address(format!("{scheme}:…"))); // the rest may hold a password
-        }
-        Self::open(&PathBuf::from(path))
+        Self::open(file(address)?)
     }
 
-    /// The same for a ledger that must be there: no file is made.
-    pub fn at_existing(address: &str) -> Result<Self, LedgerError> {
-        let path = address.strip_prefix("sqlite:").unwrap_or(address);
-        if !path.contains("://") && !Path::new(path).is_file() {
-            return Err(LedgerError::Missing(path.to_owned()));
+    /// The same for a ledger that is there and is only read: nothing is made, changed or brought up to date.
+    pub fn to_read(address: &str) -> Result<Self, LedgerError> {
+        if is_server(address) {
+            return Ok(Self::with(PostgresStore::open(address, UseFor::Reading)?));
         }
-        Self::at(address)
+        let path = file(address)?;
+        if !path.is_file() {
+            return Err(LedgerError::Missing(path.display().to_string()));
+        }
+        Ok(Self::with(SqliteStore::open_to_read(path)?))
     }
 
     /// Opens a ledger file and brings its schema up to date; makes it when it is not there.
@@ -184,6 +182,20 @@ impl Ledger {
         let exact = |(units, places): (i128, u32)| maru_meter::Exact::scaled(units, places);
         Ok(sums.into_iter().map(exact).sum())
     }
+}
+
+fn is_server(address: &str) -> bool {
+    address.starts_with("postgresql://") || address.starts_with("postgres://")
+}
+
+/// The path that an address is.
+fn file(address: &str) -> Result<&Path, LedgerError> {
+    let path = address.strip_prefix("sqlite:").unwrap_or(address);
+    if path.is_empty() || path.contains("://") {
+        let scheme = address.split("://").next().unwrap_or_default();
+        return Err(LedgerError::Address(format!("{scheme}:…"))); // the rest may hold a password
+    }
+    Ok(Path::new(path))
 }
 
 fn add_all(

@@ -8,7 +8,7 @@ use std::fmt::Debug;
 use crate::error::LedgerError;
 use crate::record::{Head, Record};
 
-pub(crate) use postgres::PostgresStore;
+pub(crate) use postgres::{PostgresStore, UseFor};
 pub(crate) use sqlite::SqliteStore;
 
 /// Somewhere that pages are kept.

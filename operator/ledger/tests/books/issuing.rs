@@ -254,3 +254,23 @@ fn what_is_no_address_is_refused_without_repeating_a_password() {
         .to_string();
     assert!(error.contains("refused") && !error.contains("secret"), "{error}");
 }
+
+#[test]
+fn who_only_reads_changes_nothing_and_makes_nothing() {
+    for place in both() {
+        assert!(
+            Ledger::to_read(&place.address).is_err(),
+            "{}: there is no ledger yet",
+            place.name
+        );
+        let october = rated("2026-10", &[("nts", "10")]);
+        place.open().issue(&october, &issue(&inputs())).unwrap();
+        let mut ledger = Ledger::to_read(&place.address).unwrap();
+        assert_eq!(ledger.verify().unwrap().bills, 1, "{}", place.name);
+        let error = ledger
+            .issue(&rated("2026-11", &[("nts", "10")]), &issue(&inputs()))
+            .unwrap_err();
+        assert!(matches!(error, LedgerError::ReadOnly(_)), "{}: {error}", place.name);
+        assert_eq!(place.open().verify().unwrap().bills, 1, "{}", place.name);
+    }
+}

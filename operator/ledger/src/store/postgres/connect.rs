@@ -9,7 +9,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::error::LedgerError;
+use crate::error::{LedgerError, check_schema};
 
 /// What leads to each version, from the one before it.
 const MIGRATIONS: [&str; 1] = [include_str!("1.sql")];
@@ -22,6 +22,16 @@ const ROOTS: &str = "sslrootcert=";
 pub(super) struct Way {
     config: Config,
     tls: Option<MakeRustlsConnect>,
+    use_for: UseFor,
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UseFor {
+    /// Reading and issuing; the schema is brought up to date.
+    Writing,
+    /// Reading alone; nothing is changed.
+    Reading,
 }
 
 impl std::fmt::Debug for Way {
@@ -33,14 +43,14 @@ impl std::fmt::Debug for Way {
 }
 
 impl Way {
-    pub(super) fn read(address: &str) -> Result<Self, LedgerError> {
+    pub(super) fn read(address: &str, use_for: UseFor) -> Result<Self, LedgerError> {
         let (address, roots) = without_roots(address);
         let config: Config = address.parse()?;
         let tls = match config.get_ssl_mode() {
             SslMode::Require => Some(tls(roots.as_deref())?),
             _ => None,
         };
-        Ok(Self { config, tls })
+        Ok(Self { config, tls, use_for })
     }
 
     pub(super) fn connect(&self) -> Result<Client, LedgerError> {
@@ -48,7 +58,13 @@ impl Way {
             Some(tls) => self.config.connect(tls.clone())?,
             None => self.config.connect(NoTls)?,
         };
-        migrate(&mut client)?;
+        match self.use_for {
+            UseFor::Writing => migrate(&mut client)?,
+            UseFor::Reading => {
+                check(&mut client)?;
+                client.batch_execute("SET default_transaction_read_only TO on")?;
+            }
+        }
         client.batch_execute("SET search_path TO maru_ledger; SET synchronous_commit TO on")?;
         Ok(client)
     }
@@ -85,10 +101,28 @@ fn tls(roots: Option<&str>) -> Result<MakeRustlsConnect, LedgerError> {
     Ok(MakeRustlsConnect::new(config))
 }
 
-fn migrate(client: &mut Client) -> Result<(), LedgerError> {
-    let known = i32::try_from(MIGRATIONS.len()).unwrap_or(i32::MAX);
+fn known() -> i32 {
+    i32::try_from(MIGRATIONS.len()).unwrap_or(i32::MAX)
+}
+
+/// The version that is there; 0 where there is no ledger.
+fn found(client: &mut Client) -> Result<i32, LedgerError> {
     let there = client.query_one("SELECT to_regclass('maru_ledger.migration') IS NOT NULL", &[])?;
-    if there.get::<_, bool>(0) && version(client)? == known {
+    if there.get::<_, bool>(0) {
+        version(client)
+    } else {
+        Ok(0)
+    }
+}
+
+/// Whether the schema is the one that this program reads.
+fn check(client: &mut Client) -> Result<(), LedgerError> {
+    check_schema(found(client)?.into(), known().into())
+}
+
+fn migrate(client: &mut Client) -> Result<(), LedgerError> {
+    let known = known();
+    if found(client)? == known {
         return Ok(());
     }
     let mut transaction = client.transaction()?;

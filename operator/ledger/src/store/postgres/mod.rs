@@ -19,6 +19,8 @@ use crate::page::PageKind;
 use crate::record::{Head, Record};
 use connect::Way;
 
+pub(crate) use connect::UseFor;
+
 /// How often a transaction is tried in which another one came in between. Issuers wait for each other, so that this is rare.
 const MOST_TRIES: u32 = 10;
 const BETWEEN_TRIES: Duration = Duration::from_millis(20);
@@ -62,8 +64,8 @@ impl std::fmt::Debug for Connected {
 }
 
 impl PostgresStore {
-    pub(crate) fn open(address: &str) -> Result<Self, LedgerError> {
-        let way = Way::read(address)?;
+    pub(crate) fn open(address: &str, use_for: UseFor) -> Result<Self, LedgerError> {
+        let way = Way::read(address, use_for)?;
         let client = Connected(way.connect().map_err(plain)?);
         Ok(Self { way, client })
     }

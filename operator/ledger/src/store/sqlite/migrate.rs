@@ -5,7 +5,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use super::SqliteBooks;
 use crate::digest::Digest;
 use crate::draft::number;
-use crate::error::LedgerError;
+use crate::error::{LedgerError, check_schema};
 use crate::page::{Content, Page, PageKind, places_of};
 use crate::record::{Head, Record, pack, seal_entries};
 use crate::store::{Books, Last};
@@ -15,8 +15,17 @@ type Migration = fn(&Transaction<'_>) -> Result<(), LedgerError>;
 /// What leads to each version, from the one before it.
 const MIGRATIONS: [Migration; 2] = [first, chained];
 
+/// Whether the schema is the one that this program reads.
+pub(super) fn check(connection: &Connection) -> Result<(), LedgerError> {
+    check_schema(version(connection)?, known())
+}
+
+fn known() -> i64 {
+    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
+}
+
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), LedgerError> {
-    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    let known = known();
     if version(connection)? == known {
         return Ok(()); // without the write lock, which another issuer may hold
     }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
 use super::{Books, Last, Store, StoredEntry, Visitor, Work};
 use crate::account::Account;
@@ -28,6 +28,14 @@ pub(crate) struct SqliteStore {
 impl SqliteStore {
     pub(crate) fn open(path: &Path) -> Result<Self, LedgerError> {
         Self::with(Connection::open(path)?)
+    }
+
+    /// A file that is there and is only read: it is not brought up to date either.
+    pub(crate) fn open_to_read(path: &Path) -> Result<Self, LedgerError> {
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        connection.busy_timeout(LONGEST_WAIT)?;
+        migrate::check(&connection)?;
+        Ok(Self { connection })
     }
 
     pub(crate) fn in_memory() -> Result<Self, LedgerError> {

@@ -73,6 +73,9 @@ fn bills_of_the_first_schema_keep_their_numbers_and_what_they_say() {
     old.pragma_update(None, "user_version", 1).unwrap();
     drop(old);
 
+    let error = Ledger::to_read(&path.display().to_string()).unwrap_err().to_string();
+    assert!(error.contains("schema 1 and schema 2 is read here"), "{error}"); // reading does not bring it up to date
+
     let mut ledger = Ledger::open(&path).unwrap();
     let verified = ledger.verify().unwrap();
     assert_eq!(
