@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use maru_crds::{AgencyNamespace, AgencySystem, RateCard, SystemSubscription};
+use maru_crds::{AgencyNamespace, AgencySystem, CostPool, RateCard, SystemSubscription};
 use maru_ledger::{LedgerError, Naming};
 use maru_meter::Rounding;
 use maru_rate::{PriceBook, Refusal, World, card};
@@ -14,7 +14,7 @@ use crate::document::Document;
 use crate::problem::Problem;
 
 /// Kinds that rating reads.
-const READ: &str = "Agency, AgencySystem, SystemSubscription and RateCard";
+const READ: &str = "Agency, AgencySystem, SystemSubscription, CostPool and RateCard";
 /// Kinds of Maru that say nothing about money.
 const SILENT: [&str; 5] = ["DatabaseServer", "Dataset", "DataGrant", "BillingRun", "Bill"];
 
@@ -50,6 +50,7 @@ struct Found {
     agencies: Vec<BilledAgency>,
     systems: Vec<(Document, AgencySystem)>,
     subscriptions: Vec<(Document, SystemSubscription)>,
+    pools: Vec<(Document, CostPool)>,
     cards: Vec<(Document, RateCard)>,
     warnings: Vec<String>,
 }
@@ -149,6 +150,10 @@ impl Found {
             let added = world.add_subscription(namespace, &subscription.spec);
             added.map_err(|refusal| document.refuse(&refusal))?;
         }
+        for (document, pool) in &self.pools {
+            let added = world.add_cost_pool(pool.metadata.name.as_deref().unwrap_or_default(), &pool.spec);
+            added.map_err(|refusal| document.refuse(&refusal))?;
+        }
         Ok(world)
     }
 
@@ -186,6 +191,11 @@ impl Found {
                 let subscription: SystemSubscription = document.object()?;
                 self.named(&document, &head.kind, &subscription.metadata, true)?;
                 self.subscriptions.push((document, subscription));
+            }
+            "CostPool" => {
+                let pool: CostPool = document.object()?;
+                self.named(&document, &head.kind, &pool.metadata, false)?;
+                self.pools.push((document, pool));
             }
             "RateCard" => {
                 let card: RateCard = document.object()?;
