@@ -128,6 +128,9 @@ impl Found {
             let (namespace, name) = named(&subscription.metadata);
             naming.object("SystemSubscription", &namespace, &name, &subscription.spec)?;
         }
+        for (_, pool) in &self.pools {
+            naming.object("CostPool", "", &named(&pool.metadata).1, &pool.spec)?;
+        }
         self.cards.iter().try_for_each(|(_, card)| naming.rate_card(&card.spec))
     }
 
