@@ -11,7 +11,7 @@ use crate::{
     agency::RequestedResources,
     bounds,
     cost::{Cost, Retirement, Sharing},
-    shared::{DeletionPolicy, DisplayName, SystemRef},
+    shared::{DeletionPolicy, DisplayName, GrantRef, SystemRef},
     workload::{Component, ScheduledJob},
 };
 
@@ -108,6 +108,14 @@ pub struct AgencySystemSpec {
     #[schemars(length(max = 256))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["namespace".into(), "name".into()]))]
     pub callers: Vec<SystemRef>,
+    /// Grants of other agencies that this system's side has agreed to. Data can be read from when a grant is listed here, and
+    /// no longer when it is taken off the list.
+    // A list of consents and not of uses: what is agreed to is the grant as its owner wrote it, purpose and legal basis
+    // included, and taking the consent back must be one line less.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["namespace".into(), "name".into()]))]
+    pub accepted_grants: Vec<GrantRef>,
     /// What it cost to build and costs to run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Cost>,

@@ -5,7 +5,7 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
 /// A string of at most `max` characters that matches `pattern`; `words` says so in words.
-fn string(max: u32, pattern: &str, words: &str) -> Schema {
+pub(crate) fn string(max: u32, pattern: &str, words: &str) -> Schema {
     json_schema!({
         "type": "string",
         "maxLength": max,

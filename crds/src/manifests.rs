@@ -4,7 +4,9 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube_core::CustomResourceExt;
 use serde_json::{Map, Value};
 
-use crate::{Agency, AgencySystem, Bill, BillingRun, CostPool, RateCard, SystemSubscription};
+use crate::{
+    Agency, AgencySystem, Bill, BillingRun, CostPool, DataGrant, DatabaseServer, Dataset, RateCard, SystemSubscription,
+};
 
 /// One kind's definition.
 #[derive(Clone, Debug)]
@@ -39,6 +41,9 @@ pub fn manifests() -> Result<Vec<Manifest>, serde_json::Error> {
         Agency::crd(),
         AgencySystem::crd(),
         SystemSubscription::crd(),
+        DatabaseServer::crd(),
+        Dataset::crd(),
+        DataGrant::crd(),
         RateCard::crd(),
         CostPool::crd(),
         BillingRun::crd(),

@@ -4,7 +4,7 @@ use kube_derive::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::bounds;
+use crate::{bounds, data_bounds};
 
 /// What happens to namespaces, volumes and databases when the object that asked for them is deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -26,6 +26,32 @@ pub struct DisplayName {
     pub language: String,
     /// The name in that language, at most 256 characters.
     #[schemars(schema_with = "bounds::text")]
+    pub name: String,
+}
+
+/// A text in one language.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(crates(kube_core = "::kube_core"))]
+pub struct LocalizedText {
+    /// BCP 47 language tag, such as `ko` or `en`.
+    #[schemars(schema_with = "data_bounds::plain_language")]
+    pub language: String,
+    /// The text in that language, at most 2048 characters.
+    #[schemars(schema_with = "data_bounds::paragraph")]
+    pub text: String,
+}
+
+/// A `DataGrant` of any namespace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(crates(kube_core = "::kube_core"))]
+pub struct GrantRef {
+    /// The namespace the grant is in: its owner's.
+    #[schemars(schema_with = "bounds::dns_label")]
+    pub namespace: String,
+    /// The name of the `DataGrant`.
+    #[schemars(schema_with = "bounds::dns_label")]
     pub name: String,
 }
 

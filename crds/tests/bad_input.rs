@@ -78,7 +78,7 @@ fn an_unknown_field_is_refused_with_the_fields_that_there_are() {
     refused(
         &object("Ministry", "mois", "{}"),
         "",
-        "kind one of Agency, AgencySystem, Bill, BillingRun, CostPool, RateCard, SystemSubscription",
+        "kind one of Agency, AgencySystem, Bill, BillingRun, CostPool, DataGrant, DatabaseServer, Dataset, RateCard, SystemSubscription",
     );
 }
 

@@ -4,7 +4,8 @@
 use std::{fs, path::Path};
 
 use maru_crds::{
-    Agency, AgencySystem, Bill, BillingRun, Checker, CostPool, RateCard, Scale, SystemKind, SystemSubscription,
+    Agency, AgencySystem, Bill, BillingRun, Checker, CostPool, DataGrant, DatabaseServer, Dataset, RateCard, Scale,
+    SystemKind, SystemSubscription,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -69,6 +70,9 @@ fn nothing_of_an_example_is_lost_in_the_types() {
         let kept = match object["kind"].as_str().unwrap() {
             "Agency" => survives::<Agency>(&object),
             "AgencySystem" => survives::<AgencySystem>(&object),
+            "DataGrant" => survives::<DataGrant>(&object),
+            "DatabaseServer" => survives::<DatabaseServer>(&object),
+            "Dataset" => survives::<Dataset>(&object),
             "RateCard" => survives::<RateCard>(&object),
             "SystemSubscription" => survives::<SystemSubscription>(&object),
             "CostPool" => survives::<CostPool>(&object),
