@@ -81,6 +81,8 @@ fn without_roots(address: &str) -> (String, Option<String>) {
 }
 
 fn tls(roots: Option<&str>) -> Result<MakeRustlsConnect, LedgerError> {
+    // Two crates of the tree bring a provider each, and rustls then refuses to choose. One that is there already stays.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let Some(file) = roots else {
         return MakeRustlsConnect::with_native_certs()
             .map(|(tls, _)| tls)
