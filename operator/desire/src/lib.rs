@@ -6,6 +6,7 @@
 
 mod agency;
 mod agency_report;
+pub mod dataset;
 mod deletion;
 mod facts;
 mod manifest;
