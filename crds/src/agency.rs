@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    bounds,
+    bounds, budget_bounds,
     shared::{Accelerator, DeletionPolicy, DisplayName, is_default},
 };
 
@@ -40,6 +40,13 @@ use crate::{
     printcolumn(name = "Systems", type_ = "integer", json_path = ".status.systems"),
     printcolumn(name = "CPU", type_ = "string", json_path = ".status.requested.cpu"),
     printcolumn(name = "Memory", type_ = "string", json_path = ".status.requested.memory"),
+    printcolumn(name = "Spent", type_ = "string", json_path = ".status.budget.spent"),
+    printcolumn(
+        name = "Within budget",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"WithinBudget\")].status",
+        priority = "1"
+    ),
     printcolumn(
         name = "Reason",
         type_ = "string",
@@ -232,7 +239,7 @@ pub struct Budget {
     pub monthly_amount: String,
     /// At which parts of the amount to warn, such as `"0.8"` for 80 %.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "bounds::thresholds")]
+    #[schemars(schema_with = "budget_bounds::thresholds")]
     pub alert_thresholds: Vec<String>,
     /// What happens past the amount: `Warn` (default), or `BlockNew`: no new system,
     /// component or job begins; those that run go on.
@@ -322,10 +329,39 @@ pub struct AgencyStatus {
     /// What all its pods request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requested: Option<RequestedResources>,
+    /// What the agency has spent of its budget. Billing alone writes it, with each draft of the month's bill, as a patch of this field;
+    /// everything else of the status is the agency's reconciler's, which hands this on unchanged and judges it
+    /// in the condition `WithinBudget`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<BudgetUse>,
+    /// The highest of `spec.budget.alertThresholds` that the month's spending has passed, such as `0.8`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "budget_bounds::threshold")]
+    pub alert_threshold: Option<String>,
     /// The `deletionPolicy` that was last seen while the object was not being deleted. Only what stood here before the delete
     /// lets data go.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
+}
+
+/// What an agency has spent in a month, by the latest draft of its bill. A new month begins with `spent: "0"`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(crates(kube_core = "::kube_core"))]
+pub struct BudgetUse {
+    /// The month, such as `2026-11`.
+    #[schemars(schema_with = "bounds::period")]
+    pub period: String,
+    /// The currency of the bill, as an ISO 4217 code.
+    #[schemars(schema_with = "bounds::currency")]
+    pub currency: String,
+    /// The bill's total so far, taxes included; less than 0 where credits are more than charges.
+    #[schemars(schema_with = "budget_bounds::signed_decimal")]
+    pub spent: String,
+    /// What the month comes to at its end if use goes on as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "budget_bounds::signed_decimal")]
+    pub forecast: Option<String>,
 }
 
 /// One namespace of an agency, as the API server has it.

@@ -129,21 +129,6 @@ pub(crate) fn share(_: &mut SchemaGenerator) -> Schema {
     )
 }
 
-/// Shares of a budget, more than 0 and less than 10, each once.
-pub(crate) fn thresholds(_: &mut SchemaGenerator) -> Schema {
-    let pattern = r"^([1-9](\.[0-9]{1,9})?|0\.[0-9]{0,8}[1-9])$";
-    json_schema!({
-        "type": "array",
-        "maxItems": 10,
-        "x-kubernetes-list-type": "set",
-        "items": string(
-            11,
-            pattern,
-            "a part of the budget as a decimal in quotes, more than 0 and less than 10, such as \"0.8\" for 80 %",
-        ),
-    })
-}
-
 /// An ISO 4217 code of a currency that amounts can be in.
 ///
 /// As a list and not as a rule: a price book has too many of them for what the API server lets rules cost.

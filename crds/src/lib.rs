@@ -14,6 +14,7 @@ mod agency_system;
 mod bill;
 mod billing_run;
 mod bounds;
+mod budget_bounds;
 mod catalogue;
 #[cfg(feature = "check")]
 mod check;

@@ -1,5 +1,6 @@
 //! What an agency wants of the cluster: its namespaces and in each of them quota, limits, rights and network policies.
 
+use crate::budget::blocks_new;
 use crate::deletion::{lets_data_go, namespaces_go};
 use crate::facts::{AgencyFacts, NamespaceFacts};
 use crate::manifest::{labels, metadata, some, wanted};
@@ -8,7 +9,7 @@ use crate::object::{ObjectKey, ObjectKind, WantedObject};
 use crate::plan::{Finalizer, Owner, Plan, Problem};
 use crate::quota::{Share, Sharer, shares, shortages};
 use crate::reason::Reason;
-use crate::{AGENCY_LABEL, GRADE_LABEL};
+use crate::{AGENCY_LABEL, BLOCK_NEW_ANNOTATION, GRADE_LABEL};
 use k8s_openapi::api::core::v1::{
     LimitRange, LimitRangeItem, LimitRangeSpec, Namespace, ResourceQuota, ResourceQuotaSpec,
 };
@@ -16,7 +17,7 @@ use k8s_openapi::api::rbac::v1::{RoleBinding, RoleRef, Subject as RbacSubject};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube_core::ResourceExt;
-use maru_crds::{Agency, AgencySpec, NamespaceStatus, SecurityGrade, Subject, SubjectKind};
+use maru_crds::{Agency, NamespaceStatus, SecurityGrade, Subject, SubjectKind};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The ClusterRole of those who describe systems in an agency's namespaces.
@@ -52,8 +53,7 @@ pub fn plan_agency(agency: &Agency, facts: &AgencyFacts<'_>) -> Plan {
                 there.uid.clone(),
             );
         }
-        plan.objects
-            .extend(namespace_objects(&name, &agency.spec, &plot.name, facts));
+        plan.objects.extend(namespace_objects(&name, agency, &plot.name, facts));
     }
     plan.objects
         .extend(quotas.into_iter().map(|share| resource_quota(&name, share)));
@@ -236,8 +236,9 @@ pub(crate) fn shortage(agency: &Agency, facts: &AgencyFacts<'_>) -> Option<Probl
     (!shortages.is_empty()).then(|| Problem::new(Reason::QuotaExceeded, message))
 }
 
-fn namespace_objects(agency: &str, spec: &AgencySpec, name: &str, facts: &AgencyFacts<'_>) -> Vec<WantedObject> {
-    let mut objects = vec![namespace(agency, name, spec.security_grade), limit_range(agency, name)];
+fn namespace_objects(agency: &str, of: &Agency, name: &str, facts: &AgencyFacts<'_>) -> Vec<WantedObject> {
+    let spec = &of.spec;
+    let mut objects = vec![namespace(agency, name, of), limit_range(agency, name)];
     objects.extend(role_binding(
         agency,
         name,
@@ -256,9 +257,9 @@ fn namespace_objects(agency: &str, spec: &AgencySpec, name: &str, facts: &Agency
     objects
 }
 
-fn namespace(agency: &str, name: &str, grade: SecurityGrade) -> WantedObject {
+fn namespace(agency: &str, name: &str, of: &Agency) -> WantedObject {
     let mut labels = labels(agency, None, None);
-    let grade = match grade {
+    let grade = match of.spec.security_grade {
         SecurityGrade::High => "High",
         SecurityGrade::Moderate => "Moderate",
         SecurityGrade::Low => "Low",
@@ -271,9 +272,17 @@ fn namespace(agency: &str, name: &str, grade: SecurityGrade) -> WantedObject {
             "latest".to_owned(),
         );
     }
+    // Always there, and empty where nothing is blocked: what a create wrote a later apply cannot take away.
+    let why = blocks_new(of).map_or_else(String::new, |figures| {
+        format!(
+            "the budget of agency {agency} is spent ({figures}) and it says onExceeded: BlockNew until the next month, or \
+             until the platform raises spec.budget.monthlyAmount"
+        )
+    });
     let metadata = ObjectMeta {
         name: Some(name.to_owned()),
         labels: Some(labels),
+        annotations: Some(BTreeMap::from([(BLOCK_NEW_ANNOTATION.to_owned(), why)])),
         ..ObjectMeta::default()
     };
     wanted(

@@ -1,6 +1,7 @@
 //! An agency's status: what was read back of what its plan asked for.
 
 use crate::agency::{Plot, plots, shortage};
+use crate::budget::{passed_threshold, within_budget};
 use crate::facts::{AgencyFacts, NamespaceFacts};
 use crate::outcome::Applied;
 use crate::plan::Problem;
@@ -30,6 +31,8 @@ pub fn report_agency(agency: &Agency, facts: &AgencyFacts<'_>, applied: &Applied
         namespaces,
         systems: i32::try_from(facts.systems.len()).ok(),
         requested: requested(&plots),
+        alert_threshold: passed_threshold(agency),
+        budget: previous.budget,
         deletion_policy: if deleting {
             previous.deletion_policy
         } else {
@@ -61,7 +64,7 @@ fn findings(agency: &Agency, facts: &AgencyFacts<'_>, applied: &Applied, plots: 
         ),
         reason => Finding::no("Ready", reason, namespaces.message.clone()),
     };
-    vec![ready, namespaces, fits]
+    vec![ready, namespaces, fits, within_budget(agency)]
 }
 
 fn namespaces_ready(agency: &Agency, applied: &Applied, plots: &[Plot<'_>]) -> Finding {

@@ -6,6 +6,7 @@
 
 mod agency;
 mod agency_report;
+mod budget;
 pub mod dataset;
 mod deletion;
 mod facts;
@@ -23,6 +24,7 @@ mod system;
 
 pub use agency::plan_agency;
 pub use agency_report::report_agency;
+pub use budget::blocks_new;
 pub use facts::{
     AgencyBinding, AgencyFacts, DeploymentFacts, GatewayRef, HostHolder, NamespaceFacts, Platform, PodFacts, PodsOf,
     RouteApi, RouteFacts, SystemDemand, SystemFacts, SystemKey, Trouble, VolumeFacts,
@@ -42,6 +44,8 @@ pub const SYSTEM_LABEL: &str = "maru.dev/system";
 pub const COMPONENT_LABEL: &str = "maru.dev/component";
 /// The label of a namespace with its agency's security grade, which placement on nodes follows.
 pub const GRADE_LABEL: &str = "maru.dev/grade";
+/// The annotation of an agency's namespace with the reason why nothing new may begin in it; empty where something may.
+pub const BLOCK_NEW_ANNOTATION: &str = "maru.dev/block-new";
 /// The label that says who wrote an object.
 pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 /// Its value on everything that Maru writes.

@@ -61,8 +61,16 @@ reasons! {
     AgencyMissing,
     /// The system's agency is not set up yet.
     AgencyNotReady,
-    /// The agency's budget is spent, and it says `onExceeded: BlockNew`.
+    /// The agency has spent more than its budget.
     BudgetExceeded,
+    /// What the agency has spent has passed an alert threshold of its budget.
+    BudgetAlert,
+    /// The agency has spent no more than its budget.
+    WithinBudget,
+    /// No bill of the agency was drafted yet.
+    NotBilledYet,
+    /// A budget and a bill are in two currencies.
+    CurrencyDiffers,
     /// A host name is another system's.
     HostTaken,
     /// Hosts are asked for and there is no Gateway that routes could attach to.

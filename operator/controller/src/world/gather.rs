@@ -5,7 +5,7 @@ use super::{NamespaceRecord, State, World, system_owner};
 use maru_crds::{Agency, AgencySystem, DeletionPolicy};
 use maru_desire::{
     AgencyBinding, AgencyFacts, HostHolder, NamespaceFacts, ObjectKey, ObjectKind, Owner, SystemFacts, SystemKey,
-    demand,
+    blocks_new, demand,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -170,7 +170,7 @@ impl State {
         if bound.any(|bound| bound.name == name && Some(bound.uid.as_str()) == uid) {
             AgencyBinding::Found {
                 name: agency.clone(),
-                blocked: None,
+                blocked: blocks_new(found),
             }
         } else {
             AgencyBinding::NotReady {

@@ -17,7 +17,7 @@ use kube::core::DynamicObject;
 use kube::runtime::watcher::Event;
 use maru_apply::{Observed, Seen, resource_version};
 use maru_crds::{Agency, AgencySystem};
-use maru_desire::{AGENCY_LABEL, ObjectKey, ObjectKind, Owner, Platform, SystemKey};
+use maru_desire::{AGENCY_LABEL, ObjectKey, ObjectKind, Owner, Platform, SystemKey, blocks_new};
 use pods::Pods;
 pub(crate) use pods::facts_of_selected;
 use primaries::{Change, Primaries, key_of};
@@ -285,6 +285,7 @@ impl State {
             return Vec::new();
         }
         agency.metadata.managed_fields = None;
+        let blocked_before = known.and_then(|known| blocks_new(known));
         let bound_before = known.map(|known| bound_namespaces(known));
         let agency = Arc::new(agency);
         let bound_now = bound_namespaces(&agency);
@@ -294,7 +295,8 @@ impl State {
             wake.push((Owner::Agency { name: name.clone() }, Urgency::Now));
         }
         // Systems wait for their namespace to be set up, and what an agency says of quota and budget may concern them all.
-        if change == Change::Intent || bound_before.as_ref() != Some(&bound_now) {
+        let blocked = blocks_new(&agency) != blocked_before;
+        if change == Change::Intent || blocked || bound_before.as_ref() != Some(&bound_now) {
             let names: BTreeSet<String> = bound_before
                 .into_iter()
                 .flatten()
