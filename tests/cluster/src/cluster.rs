@@ -135,6 +135,16 @@ impl Cluster {
         Ok(Client::try_from(config)?)
     }
 
+    /// How a client reaches the API server that has nothing but a bearer token: a service account's, for example.
+    pub fn config_with_token(&self, token: &str) -> Config {
+        let mut config = self.config();
+        config.auth_info = kube::config::AuthInfo {
+            token: Some(token.to_owned().into()),
+            ..kube::config::AuthInfo::default()
+        };
+        config
+    }
+
     /// Ends the cluster and waits until everything of it is gone. One that was there before is left alone.
     pub async fn stop(mut self) -> Result<(), ClusterError> {
         let Some(held) = self.held.take() else {

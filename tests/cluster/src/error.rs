@@ -13,6 +13,17 @@ pub enum ClusterError {
         /// What to install, and how.
         hint: String,
     },
+    /// The Go modules that the cluster is built from are nowhere to be found.
+    #[error(
+        "there is no tests/cluster/go in {} or above it, and {} is gone: run it inside a checkout of Maru",
+        here.display(), compiled.display()
+    )]
+    NoSources {
+        /// The working directory.
+        here: PathBuf,
+        /// The checkout that the program was compiled from.
+        compiled: PathBuf,
+    },
     /// A file, folder, pipe or socket refused.
     #[error("{doing}: {source}")]
     Io {

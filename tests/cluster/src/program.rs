@@ -249,14 +249,17 @@ async fn load_image(image: &str, place: &Place) -> Result<(), ClusterError> {
     image::load(&state, name, Path::new(binary)).await
 }
 
+/// What some tests need beside the parts of a cluster.
+const BESIDE: &[programs::Program] = &[programs::KWOK_CONTROLLER, programs::HELM];
+
 async fn build() -> Result<(), ClusterError> {
     let reporter = Reporter::people();
     programs::ensure(programs::CONTROL_PLANE, &reporter).await?;
     programs::ensure(programs::REAL_NODE, &reporter).await?;
-    programs::ensure(&[programs::KWOK_CONTROLLER], &reporter).await?;
+    programs::ensure(BESIDE, &reporter).await?;
     modules::ensure(&modules::KWOK_STAGES, &reporter).await?;
     modules::ensure(&modules::GATEWAY_API, &reporter).await?;
-    for program in [programs::CONTROL_PLANE, programs::REAL_NODE].concat() {
+    for program in [programs::CONTROL_PLANE, programs::REAL_NODE, BESIDE].concat() {
         println!("{}", program.path()?.display());
     }
     Ok(())

@@ -21,6 +21,7 @@ const KUBERNETES: &str = "v1.37.2";
 const ETCD: &str = "v3.7.3";
 const KWOK: &str = "v0.8.0";
 const CONTAINERD: &str = "v2.4.2";
+const HELM_VERSION: &str = "v4.3.1";
 
 /// A command that is built from a Go module of this room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +61,7 @@ const fn own(name: &'static str) -> Program {
 
 #[rustfmt::skip]
 mod list {
-    use super::{CONTAINERD, ETCD, KUBERNETES, KWOK, Program, own, pinned};
+    use super::{CONTAINERD, ETCD, HELM_VERSION, KUBERNETES, KWOK, Program, own, pinned};
 
     pub(crate) const ETCD_SERVER: Program = pinned("etcd", "etcd", "go.etcd.io/etcd/server/v3", ETCD);
     pub(crate) const API_SERVER: Program = pinned("kube-apiserver", "kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver", KUBERNETES);
@@ -72,6 +73,7 @@ mod list {
     pub(crate) const CONTAINERD_SERVER: Program = pinned("containerd", "containerd", "github.com/containerd/containerd/v2/cmd/containerd", CONTAINERD);
     pub(crate) const SHIM: Program = pinned("containerd-shim-runc-v2", "containerd", "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2", CONTAINERD);
     pub(crate) const CTR: Program = pinned("ctr", "containerd", "github.com/containerd/containerd/v2/cmd/ctr", CONTAINERD);
+    pub(crate) const HELM: Program = pinned("helm", "helm", "helm.sh/helm/v4/cmd/helm", HELM_VERSION);
     pub(crate) const PAUSE: Program = own("pause");
     pub(crate) const HELLO: Program = own("hello");
 }
@@ -90,7 +92,7 @@ impl Program {
         }
         let version = match self.version {
             Version::Pinned(version) => version.to_owned(),
-            Version::Own => digest_of(&places::go_modules().join(self.module))?,
+            Version::Own => digest_of(&places::go_modules()?.join(self.module))?,
         };
         Ok(bin_dir().join(format!("{}-{version}", self.name)))
     }
@@ -112,13 +114,16 @@ impl Program {
             flags.push_str(" -X k8s.io/component-base/version.gitMajor=1");
             flags.push_str(" -X k8s.io/component-base/version.gitMinor=37");
         }
+        if self.module == "helm" {
+            let _ = write!(flags, " -X helm.sh/helm/v4/internal/version.version={HELM_VERSION}");
+        }
         flags
     }
 
     async fn build(&self, target: &Path) -> Result<(), ClusterError> {
         let unfinished = target.with_extension(format!("{}.unfinished", std::process::id()));
         let mut go = go()?;
-        go.current_dir(places::go_modules().join(self.module))
+        go.current_dir(places::go_modules()?.join(self.module))
             .env("CGO_ENABLED", "0")
             .args(["build", "-trimpath", "-ldflags", &self.linker_flags(), "-o"])
             .arg(&unfinished)
@@ -148,6 +153,15 @@ pub(crate) async fn ensure(programs: &[Program], reporter: &Reporter) -> Result<
         }
     }
     Ok(())
+}
+
+/// The Helm that the charts are installed with, built when it is missing.
+///
+/// # Errors
+/// When Go is missing or the build fails.
+pub async fn helm() -> Result<PathBuf, ClusterError> {
+    ensure(&[HELM], &Reporter::tests()).await?;
+    HELM.path()
 }
 
 pub(crate) fn bin_dir() -> PathBuf {

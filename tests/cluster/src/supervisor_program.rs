@@ -7,7 +7,10 @@ use std::{
     time::SystemTime,
 };
 
-use crate::error::{ClusterError, Doing};
+use crate::{
+    error::{ClusterError, Doing},
+    places,
+};
 
 const NAME: &str = "maru-cluster";
 
@@ -29,16 +32,16 @@ pub(crate) fn find() -> Result<PathBuf, ClusterError> {
     let profile = profile.unwrap_or(Path::new("."));
     let program = profile.join(NAME);
     let built = fs::metadata(&program).and_then(|data| data.modified());
-    if built.is_ok_and(|built| built >= newest_source()) {
+    let room = places::room()?;
+    if built.is_ok_and(|built| built >= newest_source(&room)) {
         return Ok(program);
     }
-    build(profile)?;
+    build(profile, &room)?;
     Ok(program)
 }
 
 /// When the newest file was written that the program is made of.
-fn newest_source() -> SystemTime {
-    let room = Path::new(env!("CARGO_MANIFEST_DIR"));
+fn newest_source(room: &Path) -> SystemTime {
     let sources = fs::read_dir(room.join("src")).into_iter().flatten().flatten();
     sources
         .map(|file| file.path())
@@ -48,11 +51,11 @@ fn newest_source() -> SystemTime {
         .unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
-fn build(profile: &Path) -> Result<(), ClusterError> {
+fn build(profile: &Path, room: &Path) -> Result<(), ClusterError> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
         .args(["build", "--quiet", "--package", env!("CARGO_PKG_NAME"), "--bin", NAME])
-        .current_dir(env!("CARGO_MANIFEST_DIR"));
+        .current_dir(room);
     if let Some(target) = profile.parent() {
         cargo.arg("--target-dir").arg(target);
     }
