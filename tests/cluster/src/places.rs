@@ -69,8 +69,6 @@ pub(crate) fn create(folder: &Path) -> Result<(), ClusterError> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
     use super::*;
 
     #[test]
