@@ -212,6 +212,7 @@ fn totals(bill: &Page, lines: Vec<Line>, before: &[Taken], after: &[Taken]) -> S
         subtotal,
         tax,
         total,
+        savings: Vec::new(),
     }
 }
 

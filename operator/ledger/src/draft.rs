@@ -272,6 +272,8 @@ mod tests {
             completeness: Completeness::Complete,
             corrects: corrects.map(str::to_owned),
             reason: None,
+            pricing: None,
+            allocation: None,
         };
         let content = Content {
             month: month.to_owned(),
@@ -284,6 +286,7 @@ mod tests {
                 subtotal: Exact::from(amount),
                 tax: Exact::ZERO,
                 total: Exact::from(amount),
+                savings: Vec::new(),
             },
         };
         Draft::Page(Box::new(Page::new(PageKind::Invoice, content, 0).unwrap()))

@@ -101,9 +101,20 @@ pub struct Line {
     pub corrects: Option<String>,
     /// Why the amount is what it is, where that needs words.
     pub reason: Option<String>,
+    /// What the price book says of it, where it prices it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pricing: Option<Arc<Pricing>>,
+    /// Which part of a shared cost it is, where it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allocation: Option<Box<Allocation>>,
 }
 
 impl Line {
+    /// Whether it belongs to an earlier period than the bill that it stands on: it takes back, or states anew, what was billed there.
+    pub fn is_correction(&self, billed: Interval) -> bool {
+        self.interval.end <= billed.start
+    }
+
     /// The order of lines on a bill: by system, what is for all systems last; then why, what for, and when.
     pub(crate) fn order(&self, other: &Self) -> Ordering {
         fn name(line: &Line) -> Option<&str> {
@@ -114,6 +125,59 @@ impl Line {
             .then_with(|| self.charge.cmp(&other.charge))
             .then_with(|| name(self).cmp(&name(other)))
             .then_with(|| self.interval.start.cmp(&other.interval.start))
+    }
+}
+
+/// The price that a line was worked out with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pricing {
+    /// When the price version began.
+    pub version_from: Timestamp,
+    /// ISO 4217 code of what the item's prices are in.
+    pub currency: Arc<str>,
+    /// What one unit of that currency is worth in the bill's; 1 where they are the same.
+    pub exchange_rate: Exact,
+    /// In that currency, the price of one unit, or of one package; none where there are several, as with tiers.
+    pub list_price: Option<Exact>,
+    /// Units in a package, where packages are priced.
+    pub package_size: Option<Exact>,
+}
+
+/// The part of a shared cost that an agency pays.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Allocation {
+    /// By what the cost was split.
+    pub method: AllocationMethod,
+    /// The agency's part of the whole; the ratios of all who pay a kind of a pool sum to 1.
+    pub ratio: Exact,
+    /// The whole, in the bill's currency.
+    pub total: Exact,
+}
+
+/// By what a shared cost is split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum AllocationMethod {
+    /// The weights that the parties agreed on.
+    Weight,
+    /// A fixed part by weight, the rest by the use of the driver.
+    WeightAndUse,
+    /// The use of the driver.
+    Use,
+    /// One agency pays all of it.
+    Whole,
+}
+
+impl AllocationMethod {
+    /// Its name, as bills have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Weight => "Weight",
+            Self::WeightAndUse => "WeightAndUse",
+            Self::Use => "Use",
+            Self::Whole => "Whole",
+        }
     }
 }
 
@@ -147,6 +211,9 @@ pub struct Statement {
     pub tax: Exact,
     /// What is payable.
     pub total: Exact,
+    /// What the agency pays for each system that it shares beside what it would pay alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub savings: Vec<Saving>,
 }
 
 /// A period, rated. Only [`crate::usage::Usage::rate`] makes one, so that whatever is booked went through all the rules.

@@ -9,7 +9,7 @@ use maru_meter::{Exact, Interval};
 
 use crate::amortise::date;
 use crate::card::amount;
-use crate::charge::{Charge, Line};
+use crate::charge::{Allocation, AllocationMethod, Charge, Line};
 use crate::cost::CostPlan;
 use crate::pool::window;
 use crate::rating::{NegativeIdle, RateError};
@@ -169,7 +169,14 @@ impl SystemCosts<'_> {
             let platform = shares.pool.platform.as_ref();
             let alone = used.is_zero() || (charge == Charge::Idle && shares.pool.idle == IdlePolicy::Platform);
             match (alone, platform) {
-                (true, Some(agency)) => found.push((agency.clone(), self.pool_line(shares.name, charge, amount))),
+                (true, Some(agency)) => {
+                    let allocation = Allocation {
+                        method: AllocationMethod::Whole,
+                        ratio: Exact::ONE,
+                        total: amount.clone(),
+                    };
+                    found.push((agency.clone(), self.pool_line(shares.name, charge, amount, allocation)));
+                }
                 (true, None) => {
                     warnings.push(format!(
                         "cost pool {}: nobody used `{}`; {amount} join the next period",
@@ -179,7 +186,14 @@ impl SystemCosts<'_> {
                 }
                 (false, _) => {
                     let parts = largest_remainder(&amount, self.book.line_places(), &shares.used);
-                    let lines = parts.into_iter().map(|part| self.pool_line(shares.name, charge, part));
+                    let lines = parts.into_iter().zip(&shares.used).map(|(part, own)| {
+                        let allocation = Allocation {
+                            method: AllocationMethod::Use,
+                            ratio: own.checked_div(&used).unwrap_or_default(),
+                            total: amount.clone(),
+                        };
+                        self.pool_line(shares.name, charge, part, allocation)
+                    });
                     found.extend(shares.agencies.iter().map(|agency| (*agency).clone()).zip(lines));
                 }
             }
@@ -205,9 +219,10 @@ impl SystemCosts<'_> {
         Ok(totals)
     }
 
-    fn pool_line(&self, name: &str, charge: Charge, amount: Exact) -> Line {
+    fn pool_line(&self, name: &str, charge: Charge, amount: Exact, allocation: Allocation) -> Line {
         Line {
             system: None,
+            allocation: Some(Box::new(allocation)),
             item: Some(name.into()),
             ..self.line(name, charge, amount)
         }

@@ -24,7 +24,7 @@ pub mod usage;
 pub mod world;
 
 pub use book::PriceBook;
-pub use charge::{Carry, Charge, Line, Rated, Recovery, Saving, Statement};
+pub use charge::{Allocation, AllocationMethod, Carry, Charge, Line, Pricing, Rated, Recovery, Saving, Statement};
 pub use currency::Currency;
 pub use period::{Month, Period};
 pub use rating::RateError;

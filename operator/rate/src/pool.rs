@@ -8,7 +8,7 @@ use maru_crds::{OnNoUsage, RetirementPolicy};
 use maru_meter::{Exact, Interval};
 
 use crate::book::PriceBook;
-use crate::charge::Charge;
+use crate::charge::{Allocation, AllocationMethod, Charge};
 use crate::period::{Month, Period};
 use crate::split::largest_remainder;
 use crate::world::{Sharing, System, World};
@@ -87,71 +87,106 @@ pub(crate) struct Pool<'a> {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Split {
     /// What each participant pays of each kind.
-    pub(crate) parts: Vec<(String, Charge, Exact)>,
+    pub(crate) parts: Vec<Part>,
     /// What joins the next period's pool.
     pub(crate) carried: Exact,
+}
+
+/// What a participant pays of a kind.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) agency: String,
+    pub(crate) charge: Charge,
+    pub(crate) amount: Exact,
+    pub(crate) allocation: Allocation,
+}
+
+/// By what a pool is split.
+struct Ratios {
+    method: AllocationMethod,
+    /// Of each participant, in their order; they sum to 1.
+    each: Vec<Exact>,
+    /// The part of the pool that is billed in this period.
+    billed: Exact,
 }
 
 impl Pool<'_> {
     /// Splits the total of each kind by the participants' ratios.
     pub(crate) fn split(&self) -> Split {
-        let (ratios, billed) = self.ratios();
+        let ratios = self.ratios();
         let mut split = Split::default();
         for (charge, total) in &self.totals {
             if *charge == Charge::Retirement && self.owner_pays_retirement() {
-                split.parts.push((self.owner.to_owned(), *charge, total.clone()));
+                let allocation = Allocation {
+                    method: AllocationMethod::Whole,
+                    ratio: Exact::ONE,
+                    total: total.clone(),
+                };
+                split.parts.push(Part {
+                    agency: self.owner.to_owned(),
+                    charge: *charge,
+                    amount: total.clone(),
+                    allocation,
+                });
                 continue;
             }
             let now = if *charge == Charge::Retirement {
                 total.clone()
             } else {
-                self.book.line_amount(&(total * &billed))
+                self.book.line_amount(&(total * &ratios.billed))
             };
             split.carried += total - &now;
-            let parts = largest_remainder(&now, self.book.line_places(), &ratios);
-            let agencies = self.participants.iter().map(|participant| participant.agency.clone());
-            split
-                .parts
-                .extend(agencies.zip(parts).map(|(agency, part)| (agency, *charge, part)));
+            let amounts = largest_remainder(&now, self.book.line_places(), &ratios.each);
+            let shares = self.participants.iter().zip(&ratios.each).zip(amounts);
+            split.parts.extend(shares.map(|((participant, ratio), amount)| Part {
+                agency: participant.agency.clone(),
+                charge: *charge,
+                amount,
+                allocation: Allocation {
+                    method: ratios.method,
+                    ratio: ratio.clone(),
+                    total: now.clone(),
+                },
+            }));
         }
         split
     }
 
     /// The ratio of each participant, and the part of the pool that is billed in this period.
-    fn ratios(&self) -> (Vec<Exact>, Exact) {
+    fn ratios(&self) -> Ratios {
         let by_weight = self.by_weight();
         let fixed = &self.sharing.fixed_share;
         let rest = &Exact::ONE - fixed;
         let used: Exact = self.driver_use.iter().sum();
+        let ratios = |method: AllocationMethod, each: Vec<Exact>, billed: &Exact| Ratios {
+            method,
+            each,
+            billed: billed.clone(),
+        };
         if rest.is_zero() {
-            return (by_weight, Exact::ONE);
+            return ratios(AllocationMethod::Weight, by_weight, &Exact::ONE);
         }
-        let scaled = |ratios: &[Exact], part: &Exact| ratios.iter().map(|ratio| ratio * part).collect::<Vec<_>>();
-        let fixed_part = scaled(&by_weight, fixed);
+        let mixed = |others: Vec<Exact>| -> Vec<Exact> {
+            let both = by_weight.iter().zip(others);
+            both.map(|(weight, other)| weight * fixed + &other * &rest).collect()
+        };
         if !used.is_zero() {
-            let by_use = self
-                .driver_use
-                .iter()
-                .map(|own| own.checked_div(&used).unwrap_or_default());
-            let ratios = fixed_part
-                .iter()
-                .zip(by_use)
-                .map(|(weight, own)| weight + &(&own * &rest))
-                .collect();
-            return (ratios, Exact::ONE);
+            let method = if fixed.is_zero() {
+                AllocationMethod::Use
+            } else {
+                AllocationMethod::WeightAndUse
+            };
+            let part = |own: &Exact| own.checked_div(&used).unwrap_or_default();
+            return ratios(method, mixed(self.driver_use.iter().map(part).collect()), &Exact::ONE);
         }
         match self.sharing.on_no_usage {
-            OnNoUsage::Owner => (
-                fixed_part
-                    .iter()
-                    .zip(self.owner_only())
-                    .map(|(weight, own)| weight + &(&own * &rest))
-                    .collect(),
-                Exact::ONE,
-            ),
+            OnNoUsage::Owner if fixed.is_zero() => {
+                ratios(AllocationMethod::Whole, mixed(self.owner_only()), &Exact::ONE)
+            }
+            OnNoUsage::Owner => ratios(AllocationMethod::WeightAndUse, mixed(self.owner_only()), &Exact::ONE),
             // After the last period there is none that could take it.
-            OnNoUsage::CarryForward if !self.ends() => (by_weight, fixed.clone()),
-            OnNoUsage::CarryForward | OnNoUsage::ByWeight => (by_weight, Exact::ONE),
+            OnNoUsage::CarryForward if !self.ends() => ratios(AllocationMethod::Weight, by_weight, fixed),
+            OnNoUsage::CarryForward | OnNoUsage::ByWeight => ratios(AllocationMethod::Weight, by_weight, &Exact::ONE),
         }
     }
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use maru_meter::{Completeness, Exact};
 
 use crate::book::{Item, Price, PriceBook};
-use crate::charge::{Carry, Charge, Line, Rated};
+use crate::charge::{Carry, Charge, Line, Pricing, Rated, Statement};
 use crate::currency::Currency;
 use crate::price::Position;
 use crate::recover::SystemCosts;
@@ -103,7 +103,16 @@ impl Usage<'_> {
             interval: period.interval,
             currency: book.currency,
             rounded: book.rounded,
-            statements: billed.map(|(agency, lines)| statement(book, agency, lines)).collect(),
+            statements: billed
+                .map(|(agency, lines)| {
+                    let own = recovered.savings.iter().filter(|saving| saving.agency == agency);
+                    let savings = own.cloned().collect();
+                    Statement {
+                        savings,
+                        ..statement(book, agency, lines)
+                    }
+                })
+                .collect(),
             warnings,
             carry: recovered.carry,
             recoveries: recovered.recoveries,
@@ -160,14 +169,31 @@ impl AgencyRating<'_> {
             let exchange = self.exchange(item, segment.interval.start)?;
             let amount = self.book.line_amount(&(&amount * &exchange));
             let parts = largest_remainder(&amount, self.book.line_places(), &quantities);
+            let pricing = Arc::new(self.pricing(item, version, exchange));
             lines.extend(sums.into_iter().zip(parts).map(|(sum, part)| Line {
                 unit: Some(item.unit.clone()),
                 unit_price: unit_price(&item.price),
                 amount: part,
+                pricing: Some(Arc::clone(&pricing)),
                 ..usage_line(meter, sum, segment)
             }));
         }
         Ok(())
+    }
+
+    fn pricing(&self, item: &Item, version: usize, exchange_rate: Exact) -> Pricing {
+        let (list_price, package_size) = match &item.price {
+            Price::PerUnit { unit_price, .. } => (Some(unit_price.clone()), None),
+            Price::Package { size, price, .. } => (Some(price.clone()), Some(size.clone())),
+            Price::Graduated(_) | Price::Volume(_) => (None, None),
+        };
+        Pricing {
+            version_from: self.book.versions[version].from,
+            currency: item.currency.unwrap_or(self.book.currency).code().into(),
+            exchange_rate,
+            list_price,
+            package_size,
+        }
     }
 
     /// What one unit of an item's currency is worth in the card's.
@@ -303,6 +329,8 @@ fn blank(charge: Charge, segment: &Segment) -> Line {
         completeness: Completeness::Complete,
         corrects: None,
         reason: None,
+        pricing: None,
+        allocation: None,
     }
 }
 

@@ -196,8 +196,12 @@ impl SystemCosts<'_> {
         if !split.carried.is_zero() {
             recovered.carry.0.insert(name.to_owned(), split.carried);
         }
-        for (agency, charge, amount) in split.parts {
-            lines.entry(agency).or_default().push(self.line(name, charge, amount));
+        for part in split.parts {
+            let line = Line {
+                allocation: Some(Box::new(part.allocation)),
+                ..self.line(name, part.charge, part.amount)
+            };
+            lines.entry(part.agency).or_default().push(line);
         }
         Ok(())
     }
@@ -246,6 +250,8 @@ impl SystemCosts<'_> {
             completeness: self.completeness(system),
             corrects: None,
             reason: None,
+            pricing: None,
+            allocation: None,
         }
     }
 

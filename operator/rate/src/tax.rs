@@ -63,6 +63,7 @@ pub(crate) fn statement(book: &PriceBook, agency: String, mut lines: Vec<Line>) 
         subtotal,
         tax,
         total,
+        savings: Vec::new(),
     }
 }
 

@@ -267,3 +267,40 @@ fn a_cost_in_another_currency_is_converted_at_the_rate_when_the_period_ends() {
     let rated = card.rate_in(&world, "2026-10", &[], &Carry::default());
     assert_eq!(rated.statements()[0].total.to_string(), "450062"); // 333.33 × 1350.2 = 450062.166
 }
+
+#[test]
+fn each_line_of_a_pool_says_which_part_of_the_whole_it_is_and_by_what_it_was_split() {
+    let parts = |sharing: &str, records: &[UsageRecord]| -> Vec<String> {
+        let mut world = docs(sharing, "");
+        subscribe(&mut world, "moel", "3", "2026-01-01", None);
+        let rated = october(&world, records);
+        let lines = rated.statements().iter().flat_map(|statement| &statement.lines);
+        let lines = lines.filter(|line| line.charge.name() == "Operations");
+        let parts = lines.map(|line| line.allocation.as_ref().unwrap());
+        parts
+            .map(|part| format!("{} {} of {}", part.method.name(), part.ratio, part.total))
+            .collect()
+    };
+    // moel, then mois; weights 3:1
+    assert_eq!(
+        parts("sharing: {acceptsAll: true}", &[]),
+        ["Weight 0.75 of 40000000", "Weight 0.25 of 40000000"]
+    );
+    let driver = "sharing: {acceptsAll: true, driver: requests.count}";
+    assert_eq!(
+        parts(
+            driver,
+            &[used("moel", "requests.count", "1"), used("mois", "requests.count", "4")]
+        ),
+        ["Use 0.2 of 40000000", "Use 0.8 of 40000000"]
+    );
+    let mixed = "sharing: {acceptsAll: true, fixedShare: '0.4', driver: requests.count, onNoUsage: Owner}";
+    assert_eq!(
+        parts(mixed, &[used("moel", "requests.count", "1")]),
+        ["WeightAndUse 0.9 of 40000000", "WeightAndUse 0.1 of 40000000"] // 0.4 × 3/4 + 0.6, 0.4 × 1/4
+    );
+    assert_eq!(
+        parts(mixed, &[]),
+        ["WeightAndUse 0.3 of 40000000", "WeightAndUse 0.7 of 40000000"]
+    );
+}

@@ -24,6 +24,8 @@ pub(crate) fn line(charge: Charge, amount: &str) -> Line {
         completeness: Completeness::Complete,
         corrects: None,
         reason: None,
+        pricing: None,
+        allocation: None,
     }
 }
 
@@ -48,6 +50,7 @@ pub(crate) fn bill(lines: Vec<Line>, taxes: &[(&str, &str)], total: &str, places
         subtotal: &total - &tax,
         tax,
         total,
+        savings: Vec::new(),
     };
     let content = Content {
         month: "2026-10".to_owned(),
