@@ -3,6 +3,7 @@
 
 mod events;
 mod http;
+mod lease;
 pub mod meter;
 mod metrics;
 mod queue;
@@ -11,6 +12,7 @@ mod watch;
 mod world;
 
 pub use http::{Health, serve};
+pub use lease::Lease;
 pub use metrics::Metrics;
 pub use queue::{FairQueue, QueueLimits, Turn};
 pub use world::World;
@@ -38,17 +40,6 @@ pub struct Settings {
     pub queue: QueueLimits,
     /// The name of the lease that the leader holds; none: this replica always leads.
     pub lease: Option<Lease>,
-}
-
-/// The lease of the leader.
-#[derive(Clone, Debug)]
-pub struct Lease {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-    /// Who holds it while this replica leads: the pod's name.
-    pub identity: String,
 }
 
 impl Default for Settings {
@@ -115,53 +106,15 @@ pub async fn run(
     tracing::info!(watches = count, "every first list has arrived");
     match settings.lease.clone() {
         None => lead(&client, &shared, &settings, shutdown).await,
-        Some(lease) => follow_lease(&client, &shared, &settings, &lease, shutdown).await?,
+        Some(lease) => {
+            let leading = |ending| {
+                let (client, shared, settings) = (client.clone(), Arc::clone(&shared), settings.clone());
+                async move { lead(&client, &shared, &settings, ending).await }
+            };
+            lease.follow(&client, shutdown, leading).await?;
+        }
     }
     health.set_ready(false);
-    Ok(())
-}
-
-/// Leads whenever the lease is held.
-async fn follow_lease(
-    client: &Client,
-    shared: &Arc<Shared>,
-    settings: &Settings,
-    lease: &Lease,
-    shutdown: CancellationToken,
-) -> Result<(), OperatorError> {
-    let manager = kube_lease_manager::LeaseManagerBuilder::new(client.clone(), lease.name.clone())
-        .with_namespace(lease.namespace.clone())
-        .with_identity(lease.identity.clone())
-        .with_duration(10)
-        .with_grace(4)
-        .build()
-        .await?;
-    let (mut held, task) = manager.watch().await;
-    loop {
-        let leads = *held.borrow_and_update();
-        if leads {
-            let lost = shutdown.child_token();
-            let led = lead(client, shared, settings, lost.clone());
-            tokio::pin!(led);
-            loop {
-                tokio::select! {
-                    () = &mut led => break,
-                    changed = held.changed() => if changed.is_err() || !*held.borrow_and_update() { lost.cancel() },
-                }
-            }
-        }
-        tokio::select! {
-            () = shutdown.cancelled() => break,
-            changed = held.changed() => if changed.is_err() { break },
-        }
-    }
-    drop(held);
-    // The task gives the lease back when its channel is closed, so that the other replica need not wait for its end.
-    if let Ok(Ok(manager)) = task.await
-        && let Err(error) = manager.release().await
-    {
-        tracing::warn!(%error, "the lease was not given back");
-    }
     Ok(())
 }
 

@@ -109,6 +109,7 @@ async fn settings(client: &Client, arguments: &Arguments) -> Result<Settings, ku
             namespace: arguments.namespace.clone(),
             name: "maru-operator".to_owned(),
             identity,
+            duration_seconds: Lease::DURATION_SECONDS,
         }),
         ..Settings::default()
     })

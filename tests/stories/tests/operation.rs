@@ -226,8 +226,10 @@ async fn of_two_replicas_one_leads_and_the_other_takes_over_when_it_ends_and_whe
         .create(&PostParams::default(), &namespace)
         .await
         .unwrap();
-    let start = |identity: &str| {
+    // The first one's lease would outlive this story, were it not given back.
+    let start = |identity: &str, duration_seconds| {
         let lease = Lease {
+            duration_seconds,
             namespace: "maru-system".to_owned(),
             name: "maru-operator".to_owned(),
             identity: identity.to_owned(),
@@ -238,25 +240,19 @@ async fn of_two_replicas_one_leads_and_the_other_takes_over_when_it_ends_and_whe
         };
         Operator::start(&cluster.config(), settings, &Faults::none())
     };
-    let first = start("one");
+    let first = start("one", 600);
     leads(&first, 10).await;
-    let second = start("two");
+    let second = start("two", 10);
     apply(&client, &agency("mois")).await;
     agency_ready(&client, "mois", 20).await;
     assert_eq!(second.metric("maru_leader"), 0);
 
-    let began = std::time::Instant::now();
     first.stop().await;
-    leads(&second, 10).await;
-    assert!(
-        began.elapsed() < Duration::from_secs(5),
-        "an orderly end gives the lease back: {:?}",
-        began.elapsed()
-    );
+    leads(&second, 60).await;
     apply(&client, &system("mois", "docs")).await;
     system_ready(&client, "mois", "docs", 30).await;
 
-    let third = start("three");
+    let third = start("three", 10);
     eventually("the third to know the cluster", 10, async || {
         if third.health.is_ready() {
             Ok(())
@@ -266,7 +262,7 @@ async fn of_two_replicas_one_leads_and_the_other_takes_over_when_it_ends_and_whe
     })
     .await;
     second.kill();
-    leads(&third, 30).await;
+    leads(&third, 60).await;
     apply(&client, &system("mois", "more")).await;
     system_ready(&client, "mois", "more", 30).await;
     third.stop().await;
