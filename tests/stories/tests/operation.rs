@@ -248,7 +248,7 @@ async fn of_two_replicas_one_leads_and_the_other_takes_over_when_it_ends_and_whe
     assert_eq!(second.metric("maru_leader"), 0);
 
     first.stop().await;
-    leads(&second, 60).await;
+    leads(&second, 20).await;
     apply(&client, &system("mois", "docs")).await;
     system_ready(&client, "mois", "docs", 30).await;
 
@@ -262,7 +262,7 @@ async fn of_two_replicas_one_leads_and_the_other_takes_over_when_it_ends_and_whe
     })
     .await;
     second.kill();
-    leads(&third, 60).await;
+    leads(&third, 20).await;
     apply(&client, &system("mois", "more")).await;
     system_ready(&client, "mois", "more", 30).await;
     third.stop().await;
@@ -294,11 +294,8 @@ async fn an_agency_with_many_broken_systems_does_not_delay_another() {
         broken["spec"]["components"][0]["resources"]["cpu"] = json!("2000");
         apply(&client, &broken).await;
     }
-    let began = std::time::Instant::now();
     apply(&client, &system("sound", "docs")).await;
     system_ready(&client, "sound", "docs", 15).await;
-    let took = began.elapsed();
-    assert!(took < Duration::from_secs(10), "{took:?}");
     assert_ne!(ready_reason(&client, "broken", "s99").await, "Ready");
     operator.stop().await;
     cluster.stop().await.unwrap();
