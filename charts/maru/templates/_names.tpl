@@ -9,10 +9,10 @@ app.kubernetes.io/name: maru
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
-{{- /* Who a policy does not bind: the platform, which may write agencies, and Kubernetes' own controllers and nodes. */ -}}
+{{- /* Who a policy does not bind: the platform and the operator, which may write agencies, and Kubernetes' own controllers and nodes. */ -}}
 {{- define "maru.bindsAgencies" -}}
 - name: not-the-platform
-  expression: "!authorizer.group('maru.dev').resource('agencies').check('update').allowed()"
+  expression: "!authorizer.group('maru.dev').resource('agencies').check('patch').allowed()"
 - name: not-kubernetes-itself
   expression: >-
     !(request.userInfo.username.startsWith('system:kube-') || request.userInfo.username == 'system:apiserver' ||

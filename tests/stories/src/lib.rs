@@ -11,12 +11,14 @@
 )]
 
 mod faults;
+mod installed;
 mod kinds;
 mod look;
 mod operator;
 mod words;
 
 pub use faults::{Fault, Faults};
+pub use installed::{Helm, RELEASE_NAMESPACE, chart, operator_config, start_installed};
 pub use kinds::{delete_kinds, install_kinds};
 pub use look::{Snapshot, eventually, snapshot, uid_of, versions};
 pub use operator::Operator;

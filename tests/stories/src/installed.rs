@@ -1,0 +1,108 @@
+//! Maru as its users have it: the charts installed by the real Helm, and the operator with the rights that the chart gives it.
+
+use crate::{Faults, Operator, eventually};
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::Config;
+use kube::api::{Api, PostParams};
+use maru_controller::Settings;
+use maru_test_cluster::Cluster;
+use std::path::{Path, PathBuf};
+
+/// The namespace of the release.
+pub const RELEASE_NAMESPACE: &str = "maru-system";
+
+/// Helm, with files of its own and no others of this machine.
+#[derive(Debug)]
+pub struct Helm {
+    program: PathBuf,
+    kubeconfig: Option<PathBuf>,
+    files: PathBuf,
+}
+
+impl Helm {
+    /// Helm, for a cluster of this harness.
+    pub async fn of(cluster: &Cluster) -> Self {
+        Self {
+            program: maru_test_cluster::helm().await.unwrap(),
+            kubeconfig: Some(cluster.kubeconfig().to_owned()),
+            files: cluster.dir().unwrap().join("helm"),
+        }
+    }
+
+    /// Helm without a cluster: it renders charts.
+    pub async fn without_cluster() -> Self {
+        Self {
+            program: maru_test_cluster::helm().await.unwrap(),
+            kubeconfig: None,
+            files: std::env::temp_dir().join("maru-helm-without-cluster"),
+        }
+    }
+
+    /// Runs Helm with these arguments and gives what it printed.
+    ///
+    /// # Errors
+    /// What it said when it failed.
+    pub async fn run(&self, arguments: &[&str]) -> Result<String, String> {
+        let mut helm = tokio::process::Command::new(&self.program);
+        helm.args(arguments).env(
+            "KUBECONFIG",
+            self.kubeconfig.as_deref().unwrap_or(Path::new("/dev/null")),
+        );
+        for home in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"] {
+            helm.env(home, self.files.join(home));
+        }
+        let output = helm.output().await.unwrap();
+        if output.status.success() {
+            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).into_owned())
+        }
+    }
+
+    /// `helm upgrade --install` of both charts: the kinds, then the operator, with these values (`replicas=0`).
+    pub async fn install(&self, values: &[&str]) {
+        let namespace = ["--namespace", RELEASE_NAMESPACE, "--create-namespace"];
+        for (name, values) in [("maru-crds", &[][..]), ("maru", values)] {
+            let chart = chart(name);
+            let mut arguments = vec!["upgrade", "--install", name, chart.to_str().unwrap()];
+            arguments.extend(namespace);
+            arguments.extend(values.iter().flat_map(|value| ["--set", value]));
+            self.run(&arguments).await.unwrap();
+        }
+    }
+}
+
+/// A chart of this repository.
+pub fn chart(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../charts").join(name)
+}
+
+/// How the operator that the chart installs reaches the API server: with the token of its service account, and so with its rights.
+pub async fn operator_config(cluster: &Cluster) -> Config {
+    let accounts: Api<ServiceAccount> = Api::namespaced(cluster.client().unwrap(), RELEASE_NAMESPACE);
+    let request = TokenRequest {
+        spec: Some(TokenRequestSpec {
+            expiration_seconds: Some(7200),
+            ..TokenRequestSpec::default()
+        }),
+        ..TokenRequest::default()
+    };
+    let params = PostParams::default();
+    let token = accounts.create_token_request("maru-operator", &params, &request);
+    cluster.config_with_token(&token.await.unwrap().status.unwrap().token.unwrap())
+}
+
+/// Starts an operator with the rights of the chart, and waits until its caches are filled.
+pub async fn start_installed(cluster: &Cluster, settings: Settings) -> Operator {
+    let operator = Operator::start(&operator_config(cluster).await, settings, &Faults::none());
+    eventually("the operator to have the rights to list everything", 30, async || {
+        if operator.health.is_ready() {
+            Ok(())
+        } else {
+            Err(operator.metrics.encode())
+        }
+    })
+    .await;
+    operator
+}

@@ -1,0 +1,5 @@
+//! The charts, installed by the real Helm: what they install, that it is enough and no more, and what agencies may and may not do under it.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed helper is a failed test")]
+
+mod charts;
