@@ -326,6 +326,7 @@ async fn the_operator_has_the_rights_that_it_needs_and_no_others() {
         namespace: RELEASE_NAMESPACE.to_owned(),
         name: "maru-operator".to_owned(),
         identity: "one".to_owned(),
+        duration_seconds: 10,
     };
     let with = |platform| Settings {
         platform,

@@ -1,0 +1,533 @@
+//! What an agency's people may do, what they may not, and what they are told when they may not.
+//!
+//! Most people have the rights that the chart's roles give; `red-careless` was given every right in the agency's namespace by somebody who
+//! meant well. Where the first are stopped by their rights, that one is stopped by the admission policies.
+
+use crate::stage::{Installed, create, patch, patch_status, refused, remove, scale};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::authorization::v1::{SelfSubjectRulesReview, SelfSubjectRulesReviewSpec};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, ListParams, LogParams, PostParams};
+use kube::{Client, Error, ResourceExt};
+use maru_crds::{Bill, manifests};
+use maru_stories::{HELLO, eventually, ready_reason, system, system_ready};
+use serde_json::{Value, json};
+
+fn object(version: &str, kind: &str, name: &str, more: &Value) -> Value {
+    let mut object = json!({"apiVersion": version, "kind": kind, "metadata": {"name": name, "namespace": "red"}});
+    object
+        .as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
+    object
+}
+
+/// A pod that passes Pod Security `restricted`, with more in its spec.
+pub(crate) fn pod(namespace: &str, name: &str, more: &Value) -> Value {
+    let mut spec = json!({
+        "securityContext": {"runAsNonRoot": true, "runAsUser": 10001, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [{
+            "name": "main", "image": HELLO, "imagePullPolicy": "IfNotPresent",
+            "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}},
+            "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
+        }],
+    });
+    spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": namespace, "labels": {"app": name}}, "spec": spec})
+}
+
+/// A Deployment of an agency's own.
+pub(crate) fn deployment(namespace: &str, name: &str, replicas: u32) -> Value {
+    let template = pod(namespace, name, &json!({}));
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "replicas": replicas, "selector": {"matchLabels": {"app": name}},
+            "template": {"metadata": {"labels": {"app": name}}, "spec": template["spec"]},
+        },
+    })
+}
+
+fn service(name: &str, spec: &Value) -> Value {
+    object("v1", "Service", name, &json!({"spec": spec}))
+}
+
+/// Maru's own Deployment of the system `docs`.
+async fn docs_deployment(client: &Client) -> Value {
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), "red");
+    let found = deployments
+        .list(&ListParams::default().labels("maru.dev/system=docs"))
+        .await
+        .unwrap();
+    object("apps/v1", "Deployment", &found.items[0].name_any(), &json!({}))
+}
+
+/// Objects of the other kinds, as an administrator writes them, and a bill, as the operator does.
+async fn others(stage: &Installed) -> Vec<Value> {
+    let mut all = vec![object("maru.dev/v1alpha1", "AgencySystem", "docs", &json!({}))];
+    for (file, people) in [
+        ("system-subscription", stage.person("red-admin")),
+        ("dataset", stage.person("red-admin")),
+        ("data-grant", stage.person("red-admin")),
+        ("bill", stage.platform()),
+    ] {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../crds/examples/{file}.yaml"));
+        let documents: Vec<Value> = serde_saphyr::from_multiple(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let mut first = documents[0].clone();
+        first["metadata"]["namespace"] = json!("red");
+        match create(&people, &first).await {
+            Ok(()) => {}
+            Err(Error::Api(status)) if status.is_already_exists() => {}
+            Err(error) => panic!("{file}: {error}"),
+        }
+        all.push(json!({"apiVersion": first["apiVersion"], "kind": first["kind"], "metadata": first["metadata"]}));
+    }
+    all
+}
+
+#[tokio::test]
+async fn an_administrator_describes_systems_runs_own_workloads_sees_pods_and_logs_and_reads_bills() {
+    let stage = Installed::shared().await;
+    let admin = stage.person("red-admin");
+    others(stage).await;
+    create(&admin, &system("red", "second")).await.unwrap();
+    system_ready(&admin, "red", "second", 60).await;
+    for own in [
+        object("v1", "ConfigMap", "own", &json!({"data": {"key": "value"}})),
+        object("v1", "Secret", "own", &json!({"stringData": {"key": "value"}})),
+        service("own", &json!({"selector": {"app": "own"}, "ports": [{"port": 80}]})),
+        deployment("red", "own", 1),
+        pod("red", "bare", &json!({})),
+    ] {
+        create(&admin, &own).await.unwrap();
+    }
+    scale(&admin, &deployment("red", "own", 1), 2).await.unwrap();
+    let bills: Api<Bill> = Api::namespaced(admin.clone(), "red");
+    assert_eq!(bills.list(&ListParams::default()).await.unwrap().items.len(), 1);
+    let pods: Api<Pod> = Api::namespaced(admin.clone(), "red");
+    let running = eventually("the pods to run", 60, async || {
+        let found = pods
+            .list(&ListParams::default().labels("app in (own, bare)"))
+            .await
+            .unwrap()
+            .items;
+        let phase = |pod: &Pod| pod.status.clone().and_then(|status| status.phase).unwrap_or_default();
+        match found.iter().filter(|pod| phase(pod) == "Running").count() {
+            3 => Ok(found),
+            _ => Err(format!("{:?}", found.iter().map(phase).collect::<Vec<_>>())),
+        }
+    })
+    .await;
+    if stage.cluster.has_real_node() {
+        let log = pods.logs(&running[0].name_any(), &LogParams::default()).await.unwrap();
+        assert!(log.contains("8080"), "{log}");
+    }
+    // Why nothing may begin stands in the namespace, and the agency's people can read it.
+    let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(admin.clone());
+    assert_eq!(
+        namespaces.get("red").await.unwrap().annotations()["maru.dev/block-new"],
+        ""
+    );
+    for own in [
+        deployment("red", "own", 1),
+        pod("red", "bare", &json!({})),
+        system("red", "second"),
+    ] {
+        remove(&admin, &own).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_administrator_has_no_right_outside_the_agency_and_none_over_what_is_marus() {
+    let stage = Installed::shared().await;
+    let admin = stage.person("red-admin");
+    let docs = docs_deployment(&stage.platform()).await;
+    let mut theirs = system("blue", "intruder");
+    theirs["metadata"]["namespace"] = json!("blue");
+    let rbac = "rbac.authorization.k8s.io/v1";
+    let to_admin = json!({
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "admin"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "red-admin"}],
+    });
+    let anything = json!({"rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]});
+    let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "low-0", "labels": {"maru.dev/grade": "Moderate"}}});
+    let mine = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "mine"}});
+    let mut wide = object(rbac, "ClusterRoleBinding", "mine", &to_admin);
+    wide["metadata"].as_object_mut().unwrap().remove("namespace");
+    let agency = json!({"apiVersion": "maru.dev/v1alpha1", "kind": "Agency", "metadata": {"name": "red"}, "spec": {"quota": {"cpu": "1000"}}});
+    let quota = object(
+        "v1",
+        "ResourceQuota",
+        "maru",
+        &json!({"spec": {"hard": {"requests.cpu": "1000"}}}),
+    );
+    let open = object(
+        "networking.k8s.io/v1",
+        "NetworkPolicy",
+        "open",
+        &json!({"spec": {"podSelector": {}, "ingress": [{}]}}),
+    );
+    let answers = [
+        ("a system in another agency", create(&admin, &theirs).await),
+        (
+            "a pod in another agency",
+            create(&admin, &pod("blue", "intruder", &json!({}))).await,
+        ),
+        ("another agency's system", remove(&admin, &system("blue", "docs")).await),
+        ("a new namespace", create(&admin, &mine).await),
+        ("the own agency's quota", patch(&admin, &agency).await),
+        ("the namespace's quota", patch(&admin, &quota).await),
+        ("a network policy", create(&admin, &open).await),
+        (
+            "a right for oneself",
+            create(&admin, &object(rbac, "RoleBinding", "mine", &to_admin)).await,
+        ),
+        ("a right everywhere", create(&admin, &wide).await),
+        ("a role", create(&admin, &object(rbac, "Role", "mine", &anything)).await),
+        ("the label of a node", patch(&admin, &node).await),
+        (
+            "a bill",
+            remove(&admin, &object("maru.dev/v1alpha1", "Bill", "2026-10", &json!({}))).await,
+        ),
+        ("the scale of Maru's Deployment", scale(&admin, &docs, 5).await),
+    ];
+    let told: Vec<String> = answers
+        .into_iter()
+        .map(|(case, answer)| format!("{case}: {}", refused(case, answer)))
+        .collect();
+    insta::assert_snapshot!(told.join("\n"));
+    for group in manifests().unwrap() {
+        let kind = group.definition["spec"]["names"]["kind"].as_str().unwrap().to_owned();
+        let mut status = object(
+            "maru.dev/v1alpha1",
+            &kind,
+            "any",
+            &json!({"status": {"observedGeneration": 1}}),
+        );
+        if group.definition["spec"]["scope"] == "Cluster" {
+            status["metadata"].as_object_mut().unwrap().remove("namespace");
+        }
+        let told = refused(&kind, patch_status(&admin, &status).await);
+        assert!(told.contains("cannot patch resource"), "{kind}: {told}");
+    }
+    for of_others in ["pods", "secrets", "agencysystems", "bills", "events"] {
+        let group = if ["agencysystems", "bills"].contains(&of_others) {
+            "/apis/maru.dev/v1alpha1"
+        } else {
+            "/api/v1"
+        };
+        let request = http::Request::get(format!("{group}/namespaces/blue/{of_others}"))
+            .body(Vec::new())
+            .unwrap();
+        let told = refused(of_others, admin.request_text(request).await.map(drop));
+        assert!(
+            told.contains(&format!("cannot list resource \"{of_others}\"")),
+            "{told}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn whoever_has_every_right_in_the_namespace_still_cannot_change_what_is_marus() {
+    let stage = Installed::shared().await;
+    let careless = stage.person("red-careless");
+    let docs = docs_deployment(&stage.platform()).await;
+    let net = "networking.k8s.io/v1";
+    let rbac = "rbac.authorization.k8s.io/v1";
+    let quota = object(
+        "v1",
+        "ResourceQuota",
+        "maru",
+        &json!({"spec": {"hard": {"requests.cpu": "1000"}}}),
+    );
+    let limits = object("v1", "LimitRange", "maru", &json!({}));
+    let open = object(
+        net,
+        "NetworkPolicy",
+        "open",
+        &json!({"spec": {"podSelector": {}, "ingress": [{}], "egress": [{}]}}),
+    );
+    let binding = json!({
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "a-friend"}],
+    });
+    let anything = json!({"rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]});
+    let backend = json!({"service": {"name": "own", "port": {"number": 80}}});
+    let host = json!({"spec": {"rules": [{"host": "docs.blue.example", "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}]}});
+    let route = json!({"spec": {"hostnames": ["docs.blue.example"], "rules": []}});
+    let labelled = |key: &str, value: &str| {
+        let mut map = object("v1", "Service", "labelled", &json!({"spec": {"ports": [{"port": 80}]}}));
+        map["metadata"]["labels"] = json!({key: value});
+        map
+    };
+    let mut other_image = docs.clone();
+    other_image["spec"] = json!({"replicas": 7});
+    let mut bill = object("maru.dev/v1alpha1", "Bill", "2026-10", &json!({}));
+    bill["metadata"]["labels"] = json!({"paid": "yes"});
+    let answers = [
+        ("quota", patch(&careless, &quota).await),
+        ("limits", remove(&careless, &limits).await),
+        ("a network policy", create(&careless, &open).await),
+        (
+            "a right for a friend",
+            create(&careless, &object(rbac, "RoleBinding", "friend", &binding)).await,
+        ),
+        (
+            "a role",
+            create(&careless, &object(rbac, "Role", "any", &anything)).await,
+        ),
+        (
+            "an Ingress",
+            create(&careless, &object(net, "Ingress", "theirs", &host)).await,
+        ),
+        (
+            "a route",
+            create(
+                &careless,
+                &object("gateway.networking.k8s.io/v1", "HTTPRoute", "theirs", &route),
+            )
+            .await,
+        ),
+        (
+            "a node port",
+            create(
+                &careless,
+                &service("port", &json!({"type": "NodePort", "ports": [{"port": 80}]})),
+            )
+            .await,
+        ),
+        (
+            "a load balancer",
+            create(
+                &careless,
+                &service("lb", &json!({"type": "LoadBalancer", "ports": [{"port": 80}]})),
+            )
+            .await,
+        ),
+        (
+            "an external address",
+            create(
+                &careless,
+                &service("ip", &json!({"externalIPs": ["203.0.113.9"], "ports": [{"port": 80}]})),
+            )
+            .await,
+        ),
+        (
+            "another's system label",
+            create(&careless, &labelled("maru.dev/system", "tax")).await,
+        ),
+        (
+            "Maru's label",
+            create(&careless, &labelled("app.kubernetes.io/managed-by", "maru")).await,
+        ),
+        ("Maru's Deployment", patch(&careless, &other_image).await),
+        ("its scale", scale(&careless, &docs, 7).await),
+        ("its end", remove(&careless, &docs).await),
+        ("a bill", patch(&careless, &bill).await),
+        (
+            "a node by name",
+            create(&careless, &pod("red", "placed", &json!({"nodeName": "low-0"}))).await,
+        ),
+    ];
+    let told: Vec<String> = answers
+        .into_iter()
+        .map(|(case, answer)| format!("{case}: {}", refused(case, answer)))
+        .collect();
+    insta::assert_snapshot!(told.join("\n"));
+    for mut status in others(stage).await {
+        status["status"] = json!({"observedGeneration": 1});
+        let kind = status["kind"].as_str().unwrap().to_owned();
+        let told = refused(&kind, patch_status(&careless, &status).await);
+        assert!(
+            told.contains("a status is what the operator has verified: it alone writes it"),
+            "{kind}: {told}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_namespace_stays_whose_it_is_and_as_closed_as_it_was() {
+    let stage = Installed::shared().await;
+    let careless = stage.person("red-careless");
+    // Somebody who looks after namespaces in the whole cluster, and is not asked about agencies.
+    let role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "namespaces"},
+        "rules": [{"apiGroups": [""], "resources": ["namespaces"], "verbs": ["*"]}],
+    });
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "namespaces"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "namespaces"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "keeper"}],
+    });
+    create(&stage.platform(), &role).await.unwrap();
+    create(&stage.platform(), &binding).await.unwrap();
+    let keeper = stage.person("keeper");
+    let named = |name: &str, metadata: &Value| {
+        let mut namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+        namespace["metadata"]
+            .as_object_mut()
+            .unwrap()
+            .extend(metadata.as_object().unwrap().clone());
+        namespace
+    };
+    let red = |metadata: Value| named("red", &metadata);
+    let open = red(json!({"labels": {"pod-security.kubernetes.io/enforce": "privileged"}}));
+    let answers = [
+        ("open to privileged pods", patch(&careless, &open).await),
+        ("open, by the keeper", patch(&keeper, &open).await),
+        (
+            "another agency's",
+            patch(&careless, &red(json!({"labels": {"maru.dev/agency": "blue"}}))).await,
+        ),
+        (
+            "nobody's",
+            patch(&careless, &red(json!({"labels": {"maru.dev/agency": null}}))).await,
+        ),
+        (
+            "of another grade",
+            patch(&careless, &red(json!({"labels": {"maru.dev/grade": "High"}}))).await,
+        ),
+        (
+            "not blocked",
+            patch(&careless, &red(json!({"annotations": {"maru.dev/block-new": "no"}}))).await,
+        ),
+        ("deleted", remove(&careless, &red(json!({}))).await),
+        ("deleted, by the keeper", remove(&keeper, &red(json!({}))).await),
+        (
+            "claimed",
+            create(&keeper, &named("mine", &json!({"labels": {"maru.dev/agency": "red"}}))).await,
+        ),
+    ];
+    let told: Vec<String> = answers
+        .into_iter()
+        .map(|(case, answer)| format!("{case}: {}", refused(case, answer)))
+        .collect();
+    insta::assert_snapshot!(told.join("\n"));
+    create(&keeper, &named("plain", &json!({"labels": {"team": "one"}})))
+        .await
+        .unwrap();
+    remove(&keeper, &named("plain", &json!({}))).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_pod_that_could_reach_its_node_is_refused() {
+    let stage = Installed::shared().await;
+    let mut privileged = pod("red", "privileged", &json!({}));
+    privileged["spec"]["containers"][0]["securityContext"] = json!({"privileged": true});
+    let host_path = json!({"volumes": [{"name": "root", "hostPath": {"path": "/"}}]});
+    let cases = [
+        ("privileged", privileged, "must not set securityContext.privileged=true"),
+        (
+            "on the host's network",
+            pod("red", "net", &json!({"hostNetwork": true})),
+            "hostNetwork=true",
+        ),
+        (
+            "with the host's processes",
+            pod("red", "pid", &json!({"hostPID": true})),
+            "hostPID=true",
+        ),
+        (
+            "with a path of the host",
+            pod("red", "path", &host_path),
+            "uses restricted volume type",
+        ),
+        (
+            "as root",
+            pod(
+                "red",
+                "root",
+                &json!({"securityContext": {"runAsUser": 0, "seccompProfile": {"type": "RuntimeDefault"}}}),
+            ),
+            "runAsNonRoot",
+        ),
+    ];
+    for person in ["red-admin", "red-careless"] {
+        for (case, pod, words) in &cases {
+            let told = refused(case, create(&stage.person(person), pod).await);
+            assert!(
+                told.contains("violates PodSecurity \"restricted:latest\"") && told.contains(words),
+                "{person} {case}: {told}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_reader_of_bills_reads_bills_and_nothing_else() {
+    let stage = Installed::shared().await;
+    let reader = stage.person("red-reader");
+    others(stage).await;
+    let bills: Api<Bill> = Api::namespaced(reader.clone(), "red");
+    assert_eq!(bills.list(&ListParams::default()).await.unwrap().items.len(), 1);
+    let blue: Api<Bill> = Api::namespaced(reader.clone(), "blue");
+    let told = refused("blue's bills", blue.list(&ListParams::default()).await.map(drop));
+    assert!(told.contains("cannot list resource \"bills\""), "{told}");
+    let review = SelfSubjectRulesReview {
+        spec: SelfSubjectRulesReviewSpec {
+            namespace: Some("red".to_owned()),
+        },
+        ..SelfSubjectRulesReview::default()
+    };
+    let reviews: Api<SelfSubjectRulesReview> = Api::all(reader);
+    let answer = reviews
+        .create(&PostParams::default(), &review)
+        .await
+        .unwrap()
+        .status
+        .unwrap();
+    // Everybody may ask who they are and what they may do.
+    let own = ["authorization.k8s.io", "authentication.k8s.io"];
+    let rights: Vec<String> = answer
+        .resource_rules
+        .iter()
+        .filter(|rule| {
+            !rule
+                .api_groups
+                .iter()
+                .flatten()
+                .all(|group| own.contains(&group.as_str()))
+        })
+        .map(|rule| {
+            format!(
+                "{} {}",
+                rule.verbs.join(","),
+                rule.resources.clone().unwrap_or_default().join(",")
+            )
+        })
+        .collect();
+    assert_eq!(rights, ["get,list,watch bills"]);
+}
+
+#[tokio::test]
+async fn a_host_name_is_whose_system_claimed_it_first() {
+    let stage = Installed::shared().await;
+    let claim = |namespace: &str| {
+        let mut system = system(namespace, "portal");
+        system["spec"]["hosts"] = json!([{"host": "portal.example", "component": "web"}]);
+        system
+    };
+    create(&stage.person("blue-admin"), &claim("blue")).await.unwrap();
+    let blue = system_ready(&stage.platform(), "blue", "portal", 60).await;
+    create(&stage.person("red-admin"), &claim("red")).await.unwrap();
+    let red = eventually("the second claim to be refused", 30, async || {
+        match ready_reason(&stage.platform(), "red", "portal").await.as_str() {
+            "HostTaken" => Ok(()),
+            other => Err(other.to_owned()),
+        }
+    });
+    red.await;
+    let red: Api<maru_crds::AgencySystem> = Api::namespaced(stage.person("red-admin"), "red");
+    let said = serde_json::to_string(&red.get("portal").await.unwrap().status).unwrap();
+    assert!(
+        said.contains("portal.example") && !said.contains("blue"),
+        "it does not say whose it is: {said}"
+    );
+    let routes: Api<k8s_openapi::api::networking::v1::Ingress> = Api::namespaced(stage.platform(), "red");
+    assert_eq!(routes.list(&ListParams::default()).await.unwrap().items.len(), 0);
+    assert!(blue.status.is_some());
+    // When the first gives it up, the second has it.
+    remove(&stage.person("blue-admin"), &claim("blue")).await.unwrap();
+    system_ready(&stage.platform(), "red", "portal", 60).await;
+    remove(&stage.person("red-admin"), &claim("red")).await.unwrap();
+}
