@@ -2,16 +2,18 @@
 
 pub mod bill;
 pub mod compare;
-mod focus;
+pub mod focus;
 mod json;
 mod lines;
+pub mod parquet_file;
 pub mod rows;
 mod table;
 
 pub use bill::{Bill, BillKind, BillLine};
 pub use compare::{Difference, difference_table, differences};
-pub use focus::focus;
+pub use focus::{Focus, FocusDataset, FocusVersion};
 pub use json::{json, yaml};
 pub use lines::lines;
-pub use rows::{Kind, Rows};
+pub use parquet_file::ParquetProblem;
+pub use rows::{Column, Kind, Rows};
 pub use table::{amount, table};

@@ -13,15 +13,18 @@ pub enum Kind {
     Time,
 }
 
+/// Its name and what it holds.
+pub type Column = (&'static str, Kind);
+
 /// A table of texts; none is a cell without a value.
 #[derive(Clone, Debug)]
 pub struct Rows {
-    columns: &'static [(&'static str, Kind)],
+    columns: &'static [Column],
     rows: Vec<Vec<Option<String>>>,
 }
 
 impl Rows {
-    pub(crate) fn new(columns: &'static [(&'static str, Kind)]) -> Self {
+    pub(crate) fn new(columns: &'static [Column]) -> Self {
         Self {
             columns,
             rows: Vec::new(),
@@ -33,7 +36,7 @@ impl Rows {
     }
 
     /// Names and kinds of the columns.
-    pub fn columns(&self) -> &'static [(&'static str, Kind)] {
+    pub fn columns(&self) -> &'static [Column] {
         self.columns
     }
 

@@ -1,125 +1,85 @@
-//! Bills as FOCUS 1.2 *Cost and Usage*: a row for each line, one for its tax, and one for what rounding a whole bill adds.
-//!
-//! Figures are decimals as text, exact to the last digit. See `docs/focus.md` for how a bill's words become FOCUS's.
+//! A charge in FOCUS's words: each line of a bill is one, its tax another, and what rounding a whole bill adds.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use maru_meter::{Exact, Rounding};
-use maru_rate::{Charge, Month, Period};
+use maru_meter::{Exact, Interval, Rounding};
+use maru_rate::Charge;
 
+use super::shares::Share;
 use crate::bill::{Bill, BillLine};
-use crate::rows::{Kind, Rows};
 
 /// Who provides, publishes and bills.
-const ISSUER: &str = "Maru";
+pub(super) const ISSUER: &str = "Maru";
 /// Places of a price or a cost that has no end.
 const PLACES: u32 = 28;
 
-const COLUMNS: [(&str, Kind); 38] = [
-    ("BilledCost", Kind::Decimal),
-    ("BillingAccountId", Kind::Text),
-    ("BillingAccountName", Kind::Text),
-    ("BillingAccountType", Kind::Text),
-    ("BillingCurrency", Kind::Text),
-    ("BillingPeriodEnd", Kind::Time),
-    ("BillingPeriodStart", Kind::Time),
-    ("ChargeCategory", Kind::Text),
-    ("ChargeClass", Kind::Text),
-    ("ChargeDescription", Kind::Text),
-    ("ChargeFrequency", Kind::Text),
-    ("ChargePeriodEnd", Kind::Time),
-    ("ChargePeriodStart", Kind::Time),
-    ("ConsumedQuantity", Kind::Decimal),
-    ("ConsumedUnit", Kind::Text),
-    ("ContractedCost", Kind::Decimal),
-    ("ContractedUnitPrice", Kind::Decimal),
-    ("EffectiveCost", Kind::Decimal),
-    ("InvoiceId", Kind::Text),
-    ("InvoiceIssuerName", Kind::Text),
-    ("ListCost", Kind::Decimal),
-    ("ListUnitPrice", Kind::Decimal),
-    ("PricingCategory", Kind::Text),
-    ("PricingCurrency", Kind::Text),
-    ("PricingQuantity", Kind::Decimal),
-    ("PricingUnit", Kind::Text),
-    ("ProviderName", Kind::Text),
-    ("PublisherName", Kind::Text),
-    ("ServiceCategory", Kind::Text),
-    ("ServiceName", Kind::Text),
-    ("ServiceSubcategory", Kind::Text),
-    ("SkuId", Kind::Text),
-    ("SkuMeter", Kind::Text),
-    ("SkuPriceId", Kind::Text),
-    ("SubAccountId", Kind::Text),
-    ("SubAccountName", Kind::Text),
-    ("SubAccountType", Kind::Text),
-    ("x_Completeness", Kind::Text),
-];
-
-/// One charge in FOCUS's words, before it is spread over the columns.
-struct Row<'a> {
-    bill: &'a Bill,
-    line: Option<&'a BillLine>,
+/// One charge, before it is spread over the columns.
+pub(super) struct Row<'a> {
+    pub(super) bill: &'a Bill,
+    period: Interval,
+    pub(super) line: Option<&'a BillLine>,
+    /// Which of the bill's records it is.
+    detail: String,
     category: &'static str,
     description: String,
-    cost: Exact,
+    pub(super) cost: Exact,
     /// Price and quantity whose product is the cost before it was rounded; none for taxes and adjustments.
     priced: Option<(Exact, Exact, String)>,
+    /// Its part of a cost that several agencies share.
+    pub(super) share: Option<Share>,
 }
 
-/// The bills as FOCUS 1.2 *Cost and Usage*; `zone` is that of the price book. The costs of a bill's rows sum to what is payable.
-pub fn focus(bills: &[Bill], zone: &jiff::tz::TimeZone) -> Rows {
-    let mut rows = Rows::new(&COLUMNS);
-    for bill in bills {
-        let period = bill
-            .period
-            .parse::<Month>()
-            .ok()
-            .and_then(|month| Period::new(month, zone));
-        let Some(period) = period else { continue };
-        let mut sum = Exact::ZERO;
-        for row in bill.lines.iter().flat_map(|line| of_line(bill, line)) {
-            sum += &row.cost;
-            rows.push(row.cells(period.interval.start, period.interval.end));
-        }
-        let rest = &bill.total - &sum;
-        if !rest.is_zero() {
-            let rounding = Row {
-                bill,
-                line: None,
-                category: "Adjustment",
-                description: "Rounding of the bill's total".to_owned(),
-                cost: rest,
-                priced: None,
-            };
-            rows.push(rounding.cells(period.interval.start, period.interval.end));
-        }
+/// The charges of a bill. Their costs sum to what is payable.
+pub(super) fn of_bill<'a>(bill: &'a Bill, period: Interval) -> Vec<Row<'a>> {
+    let mut rows: Vec<Row<'a>> = (1..)
+        .zip(&bill.lines)
+        .flat_map(|(number, line)| of_line(bill, period, number, line))
+        .collect();
+    let rest = &bill.total - &rows.iter().map(|row| &row.cost).sum::<Exact>();
+    if !rest.is_zero() {
+        rows.push(Row {
+            bill,
+            period,
+            line: None,
+            detail: "rounding".to_owned(),
+            category: "Adjustment",
+            description: "Rounding of the bill's total".to_owned(),
+            cost: rest,
+            priced: None,
+            share: None,
+        });
     }
     rows
 }
 
-fn of_line<'a>(bill: &'a Bill, line: &'a BillLine) -> Vec<Row<'a>> {
+fn of_line<'a>(bill: &'a Bill, period: Interval, number: usize, line: &'a BillLine) -> Vec<Row<'a>> {
     let what = line.meter.as_deref().or(line.item.as_deref()).unwrap_or_default();
     let description = format!("{} {what}", line.charge.name()).trim_end().to_owned();
     let category = category(line.charge);
     let priced = (category == "Usage").then(|| priced(line));
     let mut rows = vec![Row {
         bill,
+        period,
         line: Some(line),
+        detail: number.to_string(),
         category,
         description: description.clone(),
         cost: line.amount.clone(),
         priced,
+        share: None,
     }];
     if !line.tax.is_zero() {
         rows.push(Row {
             bill,
+            period,
             line: Some(line),
+            detail: format!("{number}-tax"),
             category: "Tax",
             description: format!("Tax on {description}"),
             cost: line.tax.clone(),
             priced: None,
+            share: None,
         });
     }
     rows
@@ -173,19 +133,37 @@ fn service(meter: Option<&str>) -> (&'static str, &'static str) {
 }
 
 /// A decimal with its point, so that readers who guess a column's type do not take won for integers.
-fn shown(number: &Exact) -> String {
+pub(super) fn shown(number: &Exact) -> String {
     number.to_fixed(number.places().unwrap_or(PLACES).clamp(1, PLACES))
 }
 
 impl Row<'_> {
-    fn cells(&self, start: Timestamp, end: Timestamp) -> Vec<Option<String>> {
-        COLUMNS
-            .iter()
-            .map(|(column, _)| self.cell(column, start, end))
-            .collect()
+    /// The bill's number. A draft is a provisional invoice: its rows belong together before they have a number.
+    pub(super) fn invoice(&self) -> String {
+        let number = self.bill.number.clone();
+        number.unwrap_or_else(|| format!("draft-{}-{}", self.bill.period, self.bill.agency))
     }
 
-    fn cell(&self, column: &str, start: Timestamp, end: Timestamp) -> Option<String> {
+    /// The number of the line that it is; none for a tax and for rounding.
+    pub(super) fn number(&self) -> Option<usize> {
+        self.detail.parse().ok()
+    }
+
+    fn time(&self, column: &str) -> Option<Timestamp> {
+        Some(match column {
+            "BillingPeriodStart" => self.period.start,
+            "BillingPeriodEnd" => self.period.end,
+            "ChargePeriodStart" => self.line.map_or(self.period.start, |line| line.period_start),
+            "ChargePeriodEnd" => self.line.map_or(self.period.end, |line| line.period_end),
+            _ => return None,
+        })
+    }
+
+    /// What stands in a column; none where nothing does.
+    pub(super) fn cell(&self, column: &str) -> Option<String> {
+        if let Some(moment) = self.time(column) {
+            return Some(moment.to_string());
+        }
         let (bill, line, priced) = (self.bill, self.line, self.priced.as_ref());
         let meter = line.and_then(|line| line.meter.as_deref());
         let used = line.filter(|_| self.category == "Usage");
@@ -202,10 +180,6 @@ impl Row<'_> {
             "BillingAccountId" | "BillingAccountName" => own(&bill.agency),
             "BillingAccountType" => own("Agency"),
             "BillingCurrency" | "PricingCurrency" => own(&bill.currency),
-            "BillingPeriodStart" => Some(start.to_string()),
-            "BillingPeriodEnd" => Some(end.to_string()),
-            "ChargePeriodStart" => Some(line.map_or(start, |line| line.period_start).to_string()),
-            "ChargePeriodEnd" => Some(line.map_or(end, |line| line.period_end).to_string()),
             "ChargeCategory" => own(self.category),
             "ChargeClass" => line.filter(|line| line.corrects.is_some()).and(own("Correction")),
             "ChargeDescription" => Some(self.description.clone()),
@@ -214,14 +188,17 @@ impl Row<'_> {
                 _ => "One-Time",
             }),
             "ConsumedQuantity" => used.map(|line| line.quantity.as_ref().map_or_else(|| shown(&Exact::ONE), shown)),
-            "ConsumedUnit" => used.map(|line| line.unit.as_deref().map_or_else(|| "Months".to_owned(), unit_of)),
-            "InvoiceId" => Some(
-                // A draft is a provisional invoice: its rows belong together before they have a number.
-                bill.number
-                    .clone()
-                    .unwrap_or_else(|| format!("draft-{}-{}", bill.period, bill.agency)),
-            ),
-            "InvoiceIssuerName" | "ProviderName" | "PublisherName" => own(ISSUER),
+            "ConsumedUnit" => used.map(|line| match (&line.unit, &line.quantity) {
+                (Some(unit), _) => unit_of(unit),
+                // Use that nothing prices and whose records name no unit.
+                (None, Some(_)) => "Units".to_owned(),
+                (None, None) => "Months".to_owned(),
+            }),
+            "InvoiceId" => Some(self.invoice()),
+            "InvoiceDetailId" => Some(self.detail.clone()),
+            "InvoiceIssuerName" | "ProviderName" | "PublisherName" | "HostProviderName" | "ServiceProviderName" => {
+                own(ISSUER)
+            }
             "ServiceCategory" => own(service(meter).0),
             "ServiceSubcategory" => own(service(meter).1),
             "ServiceName" => own(meter
@@ -232,10 +209,34 @@ impl Row<'_> {
             "SkuMeter" => priced.and_then(|_| Some(sku(line?))),
             "SubAccountId" | "SubAccountName" => line.and_then(|line| line.system.as_deref().map(str::to_owned)),
             "SubAccountType" => line.and_then(|line| line.system.as_ref()).and(own("System")),
+            "ResourceId" | "ResourceName" => line.and_then(resource),
+            "ResourceType" => {
+                line.and_then(|line| resource(line).and(own(if line.system.is_some() { "System" } else { "CostPool" })))
+            }
+            "AllocatedMethodId" => self
+                .share
+                .as_ref()
+                .and(own(if line.is_some_and(|line| line.system.is_some()) {
+                    "SystemShare"
+                } else {
+                    "PoolShare"
+                })),
+            "AllocatedMethodDetails" => self.share.as_ref().map(Share::details),
+            "AllocatedResourceId" | "AllocatedResourceName" => self.share.as_ref().and(own(&bill.agency)),
             "x_Completeness" => line.map(|line| format!("{:?}", line.completeness)),
             _ => None,
         }
     }
+}
+
+/// What a charge is for: a system, or what the platform itself costs.
+fn resource(line: &BillLine) -> Option<String> {
+    if let Some(system) = &line.system {
+        return Some(system.to_string());
+    }
+    super::shares::is_shared(line.charge)
+        .then(|| line.item.as_deref().map(str::to_owned))
+        .flatten()
 }
 
 fn sku(line: &BillLine) -> String {
