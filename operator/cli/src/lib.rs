@@ -1,12 +1,12 @@
 //! kubectl maru: plan, rate, usage, bills, verify.
 
-mod csv_file;
 mod document;
 mod manifests;
+pub mod output;
 mod problem;
 pub mod rate;
 pub mod schedule;
-mod usage_file;
+mod usage;
 pub mod verify;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -39,15 +39,21 @@ enum Command {
 /// What a command says, and whether what it compared agrees.
 #[derive(Debug)]
 pub struct Printed {
-    /// For standard output.
-    pub text: String,
+    /// For standard output: text, or the bytes of a file that is asked for.
+    pub bytes: Vec<u8>,
     /// False ends the command with exit code 1.
     pub agrees: bool,
 }
 
 impl From<String> for Printed {
     fn from(text: String) -> Self {
-        Self { text, agrees: true }
+        Self::from(text.into_bytes())
+    }
+}
+
+impl From<Vec<u8>> for Printed {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { bytes, agrees: true }
     }
 }
 

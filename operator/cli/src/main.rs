@@ -11,7 +11,7 @@ const WRONG_INPUT: u8 = 2;
 
 fn main() -> ExitCode {
     match Cli::parse().run() {
-        Ok(printed) => match std::io::stdout().lock().write_all(printed.text.as_bytes()) {
+        Ok(printed) => match std::io::stdout().lock().write_all(&printed.bytes) {
             Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
                 let _ = writeln!(std::io::stderr(), "kubectl maru: {error}");
                 ExitCode::FAILURE

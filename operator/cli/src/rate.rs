@@ -3,13 +3,16 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use maru_bill::Bill;
+use jiff::Timestamp;
+use maru_bill::{Bill, Focus};
 use maru_rate::{Carry, Month, Period, Usage};
 use serde::Serialize;
 
 use crate::manifests::Manifests;
+use crate::output::RateOutput;
 use crate::problem::Problem;
-use crate::usage_file::UsageFiles;
+use crate::usage::UsageFiles;
+use crate::usage::mapping::Mapping;
 
 /// What to rate.
 #[derive(Debug, Args)]
@@ -17,14 +20,18 @@ pub struct RateArgs {
     /// Manifests: Agency, AgencySystem, SystemSubscription and exactly one RateCard, in any number of files and documents.
     #[arg(short = 'f', long = "filename", value_name = "FILE", required = true, num_args = 1..)]
     files: Vec<PathBuf>,
-    /// Usage records as JSON lines or CSV, by suffix, or the directory of a lake; may be given several times.
+    /// Usage records as JSON lines, CSV or Parquet, by suffix, or the directory of a lake; may be given several times.
     #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
     usage: Vec<PathBuf>,
+    /// How rows of CSV and Parquet files that are not usage records become such (docs/usage-files.md).
+    #[arg(long, value_name = "MAPPING.yaml")]
+    mapping: Option<PathBuf>,
     /// The month, such as 2026-10, or the first and the last one: 2026-10..2026-12.
     #[arg(long, value_name = "YYYY-MM[..YYYY-MM]")]
     period: String,
-    /// How to print: `csv` has a row for each line, `focus` is FOCUS 1.2 Cost and Usage as CSV.
-    #[arg(short, long, value_enum, default_value_t = RateOutput::Table)]
+    /// How to print: table, json, yaml, csv (a row for each line), or focus[=1.2|1.4][,DATASET][,csv|parquet], where DATASET is cost-and-usage
+    /// and, in 1.4, invoice-detail or billing-period; `focus` alone is 1.2 Cost and Usage as CSV.
+    #[arg(short, long, value_name = "FORM", default_value = "table")]
     output: RateOutput,
     /// Another price book for the same usage: print both bills and the difference.
     #[arg(long, value_name = "OTHER_RATES.yaml")]
@@ -41,21 +48,6 @@ pub enum Output {
     Table,
     /// For programs.
     Json,
-}
-
-/// How the bills of files are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum RateOutput {
-    /// For people.
-    Table,
-    /// For programs.
-    Json,
-    /// The same document as YAML.
-    Yaml,
-    /// For spreadsheets.
-    Csv,
-    /// FOCUS 1.2 Cost and Usage.
-    Focus,
 }
 
 /// The bills of one price book.
@@ -75,16 +67,37 @@ struct Comparison<'a> {
 }
 
 /// The text to print. Nothing is printed when anything is wrong.
-pub fn run(args: &RateArgs) -> Result<String, Problem> {
+pub fn run(args: &RateArgs) -> Result<Vec<u8>, Problem> {
     let manifests = Manifests::read(&args.files)?;
     let Some(other) = &args.compare else {
-        return print(&rated(args, &manifests)?, args.output);
+        let rated = rated(args, &manifests)?;
+        return print(&rated, args.agency.as_deref(), args.output);
     };
     if !matches!(args.output, RateOutput::Table | RateOutput::Json | RateOutput::Yaml) {
         return Err(Problem::new("--compare: allowed with it are -o table, json and yaml"));
     }
     let other = manifests.with_card(other)?;
-    compared(&rated(args, &manifests)?, &rated(args, &other)?, args.output)
+    let agency = args.agency.as_deref();
+    let (rated, other) = (
+        rated(args, &manifests)?.of_agency(agency),
+        rated(args, &other)?.of_agency(agency),
+    );
+    compared(&rated, &other, args.output).map(String::into_bytes)
+}
+
+impl Outcome {
+    /// One agency's bills, or all.
+    fn of_agency(&self, agency: Option<&str>) -> Self {
+        let bills = self
+            .bills
+            .iter()
+            .filter(|bill| agency.is_none_or(|agency| bill.agency == agency));
+        Self {
+            bills: bills.cloned().collect(),
+            warnings: self.warnings.clone(),
+            zone: self.zone.clone(),
+        }
+    }
 }
 
 fn rated(args: &RateArgs, manifests: &Manifests) -> Result<Outcome, Problem> {
@@ -95,7 +108,8 @@ fn rated(args: &RateArgs, manifests: &Manifests) -> Result<Outcome, Problem> {
             .ok_or_else(|| Problem::new(format!("--period: {month} is beyond the calendar")))?;
         usages.push(Usage::new(&manifests.book, &manifests.world, period));
     }
-    let mut files = UsageFiles::new(&usages);
+    let mapping = args.mapping.as_deref().map(Mapping::read).transpose()?;
+    let mut files = UsageFiles::new(&usages).with_mapping(mapping);
     for file in &args.usage {
         files.read(file, |record| {
             usages
@@ -119,9 +133,6 @@ fn rated(args: &RateArgs, manifests: &Manifests) -> Result<Outcome, Problem> {
                 .map(|warning| format!("{}: {warning}", rated.month())),
         );
     }
-    if let Some(agency) = &args.agency {
-        bills.retain(|bill| bill.agency == *agency);
-    }
     Ok(Outcome {
         bills,
         warnings,
@@ -129,15 +140,21 @@ fn rated(args: &RateArgs, manifests: &Manifests) -> Result<Outcome, Problem> {
     })
 }
 
-fn print(rated: &Outcome, output: RateOutput) -> Result<String, Problem> {
-    let (bills, warnings) = (&rated.bills, &rated.warnings);
-    match output {
-        RateOutput::Table => Ok(maru_bill::table(bills, warnings)),
-        RateOutput::Json => maru_bill::json(bills, warnings).map_err(Problem::new),
-        RateOutput::Yaml => maru_bill::yaml(bills, warnings).map_err(Problem::new),
-        RateOutput::Csv => maru_bill::lines(bills).csv().map_err(Problem::new),
-        RateOutput::Focus => maru_bill::focus(bills, &rated.zone).csv().map_err(Problem::new),
+fn print(rated: &Outcome, agency: Option<&str>, output: RateOutput) -> Result<Vec<u8>, Problem> {
+    if let RateOutput::Focus(file) = output {
+        // Who shares a cost is seen in all bills.
+        let focus = Focus::new(&rated.bills, &rated.zone, Timestamp::now()).of_agency(agency);
+        return file.print(&focus);
     }
+    let shown = rated.of_agency(agency);
+    let (bills, warnings) = (&shown.bills, &shown.warnings);
+    let text = match output {
+        RateOutput::Table | RateOutput::Focus(_) => maru_bill::table(bills, warnings),
+        RateOutput::Json => maru_bill::json(bills, warnings).map_err(Problem::new)?,
+        RateOutput::Yaml => maru_bill::yaml(bills, warnings).map_err(Problem::new)?,
+        RateOutput::Csv => maru_bill::lines(bills).csv().map_err(Problem::new)?,
+    };
+    Ok(text.into_bytes())
 }
 
 fn compared(rated: &Outcome, other: &Outcome, output: RateOutput) -> Result<String, Problem> {

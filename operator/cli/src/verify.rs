@@ -10,7 +10,7 @@ use maru_rate::{Carry, Line, Month, Period, Rated, Statement, Usage};
 use crate::Printed;
 use crate::manifests::Manifests;
 use crate::problem::Problem;
-use crate::usage_file::UsageFiles;
+use crate::usage::UsageFiles;
 
 /// Differences that are said one by one; the rest is counted.
 const MOST_SAID: usize = 20;
@@ -79,7 +79,7 @@ pub fn run(args: &VerifyArgs) -> Result<Printed, Problem> {
     }
     Ok(Printed {
         agrees: report.differences == 0,
-        text: report.text,
+        bytes: report.text.into_bytes(),
     })
 }
 

@@ -1,4 +1,10 @@
-//! Usage files: JSON lines or CSV of usage records, by the suffix of their name.
+//! Usage files: JSON lines, CSV or Parquet, by the suffix of their name.
+
+mod cell;
+mod csv_file;
+pub(crate) mod mapping;
+mod parquet_file;
+mod plan;
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
@@ -12,7 +18,7 @@ use maru_lake::Lake;
 use maru_meter::{Interval, UsageRecord};
 use maru_rate::Usage;
 
-use crate::csv_file;
+use self::mapping::Mapping;
 use crate::problem::Problem;
 
 /// Longest line that is read: a record is a few hundred bytes.
@@ -26,6 +32,8 @@ pub(crate) struct UsageFiles {
     /// A fingerprint of each id with one of its content.
     seen: HashMap<u128, u128>,
     keys: [RandomState; 2],
+    /// How rows of CSV and Parquet files become records; none: they are records.
+    mapping: Option<Mapping>,
 }
 
 impl UsageFiles {
@@ -38,7 +46,13 @@ impl UsageFiles {
             wanted: Interval { start, end },
             seen: HashMap::new(),
             keys: Default::default(),
+            mapping: None,
         }
+    }
+
+    /// The same with a mapping for CSV and Parquet files.
+    pub(crate) fn with_mapping(self, mapping: Option<Mapping>) -> Self {
+        Self { mapping, ..self }
     }
 
     /// Gives each record of a file that was not read before to `take`, with its line. The same id with other content is refused.
@@ -53,11 +67,21 @@ impl UsageFiles {
         let reader = File::open(file).map_err(|error| Problem::of(file, error))?;
         match file.extension().and_then(OsStr::to_str) {
             Some("jsonl" | "ndjson" | "json") => self.read_json_lines(file, reader, &mut take),
-            Some("csv") => csv_file::read(reader, |record| self.take(&record, &mut take))
-                .map_err(|(line, message)| Problem::at(file, line, message)),
+            Some("csv") => {
+                let mapping = self.mapping.take();
+                let read = csv_file::read(reader, mapping.as_ref(), |record| self.take(&record, &mut take));
+                self.mapping = mapping;
+                read.map_err(|(line, message)| Problem::at(file, line, message))
+            }
+            Some("parquet") => {
+                let mapping = self.mapping.take();
+                let read = parquet_file::read(file, mapping.as_ref(), |record| self.take(&record, &mut take));
+                self.mapping = mapping;
+                read
+            }
             _ => Err(Problem::of(
                 file,
-                "is in a form that is not known by its suffix: allowed are .jsonl, .ndjson and .json for JSON lines, .csv, and the directory of a lake",
+                "is in a form that is not known by its suffix: allowed are .jsonl, .ndjson and .json for JSON lines, .csv, .parquet, and the directory of a lake",
             )),
         }
     }
