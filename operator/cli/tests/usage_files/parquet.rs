@@ -53,14 +53,10 @@ fn columns() -> Columns {
 }
 
 /// The same with another column in the place of one.
-fn with(name: &'static str, array: impl Into<ArrayRef>) -> Columns {
-    let array = array.into();
+fn with(name: &'static str, array: ArrayRef) -> Columns {
     let mut columns = columns();
-    for column in &mut columns {
-        if column.0 == name {
-            column.1 = Arc::clone(&array);
-        }
-    }
+    let place = columns.iter().position(|column| column.0 == name).unwrap();
+    columns[place].1 = array;
     columns
 }
 
