@@ -68,9 +68,29 @@ pub struct DatabaseServerSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "data_bounds::extensions")]
     pub allowed_extensions: Vec<String>,
+    /// Existing databases that may be adopted, and by datasets of which namespace. None given: none, but for those that a dataset
+    /// of the same name left.
+    // The platform's consent: with `adopt` alone any agency could take over any database of the server.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["database".into()]))]
+    pub adoptable: Vec<Adoptable>,
     /// What all datasets together may take here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<ServerLimits>,
+}
+
+/// An existing database and who may adopt it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(crates(kube_core = "::kube_core"))]
+pub struct Adoptable {
+    /// The database's name on the server.
+    #[schemars(schema_with = "data_bounds::database_name")]
+    pub database: String,
+    /// The namespace whose datasets may adopt it.
+    #[schemars(schema_with = "bounds::dns_label")]
+    pub namespace: String,
 }
 
 fn postgres_port() -> i32 {

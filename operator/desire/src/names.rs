@@ -57,7 +57,7 @@ fn joined(system: &str, part: &str, longest: usize) -> String {
 }
 
 /// The beginning of the parts, as far as it fits, and a hash of all of them.
-fn hashed(parts: &[&str], longest: usize) -> String {
+pub(crate) fn hashed(parts: &[&str], longest: usize) -> String {
     let hash = base32(fnv1a(parts));
     let mut begin = String::with_capacity(longest);
     for c in parts.join("-").chars() {

@@ -111,6 +111,92 @@ reasons! {
     RoutePending,
     /// A route's controller refused it.
     RouteRefused,
+    /// The administrator's role logs in.
+    Reachable,
+    /// The server takes writes.
+    Primary,
+    /// The server's clock and the operator's agree.
+    ClockInStep,
+    /// The server is within its limits.
+    RoomLeft,
+    /// The database is there and the dataset's.
+    Placed,
+    /// Roles and rights were read back and are as planned.
+    Enforced,
+    /// What is there is what is declared.
+    AsDeclared,
+    /// The consumer accepts the grant.
+    Accepted,
+    /// The grant's time is now.
+    Active,
+    /// Nothing of a grant is in the database, as it should be.
+    NothingGranted,
+    /// There is no such `DatabaseServer`, or none that takes the dataset.
+    ServerMissing,
+    /// The Secret with the administrator's credentials is missing or incomplete.
+    AdminSecretMissing,
+    /// The server does not answer.
+    ServerUnreachable,
+    /// The server refuses the administrator's name or password.
+    WrongPassword,
+    /// The server has no connection left.
+    TooManyConnections,
+    /// The server's certificate is not what it should be.
+    CertificateRefused,
+    /// The server takes no writes.
+    NotPrimary,
+    /// The server's disk is full.
+    DiskFull,
+    /// The administrator's role may not do what is needed.
+    NoCreateRole,
+    /// The server's clock and the operator's differ.
+    ClockOff,
+    /// The server has no room for more.
+    ServerFull,
+    /// The server does not take datasets of the agency.
+    PlacementRefused,
+    /// Another dataset or somebody else has the database.
+    DatabaseTaken,
+    /// The database that is to be adopted is not there.
+    DatabaseMissing,
+    /// The platform has not agreed to an adoption.
+    AdoptionNotAllowed,
+    /// A superuser owns what is to be acted for.
+    OwnerOutOfReach,
+    /// The server does not allow an extension.
+    ExtensionNotAllowed,
+    /// A name cannot be one in the database.
+    NameRefused,
+    /// The database refused a statement.
+    SqlRefused,
+    /// What is there differs from what is declared.
+    Differs,
+    /// The database does not agree with the plan yet.
+    Deviates,
+    /// There is no backup.
+    BackupMissing,
+    /// A system that is named is not there.
+    SystemMissing,
+    /// The dataset of a grant is not there.
+    DatasetMissing,
+    /// The consuming system is not there.
+    ConsumerMissing,
+    /// The consumer has not accepted the grant.
+    NotAccepted,
+    /// The owner revoked the grant.
+    Revoked,
+    /// The grant is over.
+    Expired,
+    /// The grant begins later.
+    NotYetActive,
+    /// The grant cannot be carried out as it is written.
+    GrantRefused,
+    /// A column is of a higher class than the grant.
+    ClassificationTooHigh,
+    /// The dataset does not declare a granted column.
+    ColumnNotDeclared,
+    /// The database has no such column.
+    ColumnMissing,
 }
 
 impl Reason {
@@ -119,6 +205,22 @@ impl Reason {
         matches!(
             self,
             Self::NamespaceNotListed | Self::QuotaExceeded | Self::TlsOfGateway | Self::Suspended
+        )
+    }
+}
+
+impl Reason {
+    /// Whether it only says that a server could not be asked, and nothing about what is there.
+    pub const fn is_of_the_way(self) -> bool {
+        matches!(
+            self,
+            Self::AdminSecretMissing
+                | Self::ServerUnreachable
+                | Self::WrongPassword
+                | Self::TooManyConnections
+                | Self::CertificateRefused
+                | Self::NotPrimary
+                | Self::DiskFull
         )
     }
 }

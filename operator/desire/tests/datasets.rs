@@ -1,115 +1,19 @@
 //! A grant on a real `PostgreSQL`: what the consumer tries with its own credentials, and when it ends.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a failed helper is a failed test
 
+mod database;
+
 use std::{
-    sync::atomic::{AtomicU32, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
-use maru_crds::DataGrantSpec;
-use maru_desire::dataset::{
-    Filter, GrantNames, close_grant, end_sessions, identifier, literal, open_grant, prepare_database,
-};
+use database::Place;
+use maru_desire::dataset::{Filter, identifier, literal};
 use maru_test_postgres::shared;
 use postgres::{Client, NoTls};
 use proptest::prelude::*;
 use serde_json::json;
-
-/// A database with people of two regions, a system's role, and an administrator who is no superuser.
-struct Place {
-    database: String,
-    system: String,
-    admin: Client,
-}
-
-fn connect(user: &str, database: &str) -> Client {
-    let address = format!(
-        "host=127.0.0.1 port={} user={user} password=word dbname={database}",
-        shared().port()
-    );
-    Client::connect(&address, NoTls).unwrap()
-}
-
-impl Place {
-    fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let (database, system, admin) = (
-            format!("d{number}"),
-            format!("system{number}"),
-            format!("admin{number}"),
-        );
-        shared().create_database(&database).unwrap();
-        let roles = format!(
-            "CREATE ROLE {admin} LOGIN CREATEROLE CREATEDB PASSWORD 'word'; CREATE ROLE {system} LOGIN PASSWORD 'word'; \
-             ALTER DATABASE {database} OWNER TO {admin}; GRANT pg_signal_backend TO {admin}"
-        );
-        shared().sql("postgres", &roles).unwrap();
-        shared()
-            .sql(&database, &format!("ALTER SCHEMA public OWNER TO {admin}"))
-            .unwrap();
-        let mut admin = connect(&admin, &database);
-        admin
-            .batch_execute(
-                "CREATE TABLE person (id int PRIMARY KEY, name text, region text, income int); \
-                 INSERT INTO person SELECT n, 'person ' || n, CASE WHEN n <= 100 THEN 'Seoul' ELSE 'Busan' END, 1000000 + n \
-                 FROM generate_series(1, 109) n; ANALYZE person",
-            )
-            .unwrap();
-        let mut place = Self {
-            database,
-            system,
-            admin,
-        };
-        let prepare = prepare_database(&place.database).unwrap();
-        place.run(&prepare);
-        place
-    }
-
-    /// Runs statements in one transaction.
-    fn run(&mut self, statements: &[String]) {
-        let mut transaction = self.admin.transaction().unwrap();
-        for statement in statements {
-            transaction
-                .batch_execute(statement)
-                .unwrap_or_else(|error| panic!("{statement}: {error:?}"));
-        }
-        transaction.commit().unwrap();
-    }
-
-    /// Opens a grant that ends in `seconds`, with these fields besides.
-    fn grant(&mut self, uid: &str, seconds: i32, more: &serde_json::Value) -> GrantNames {
-        let times = self
-            .admin
-            .query_one(
-                &format!("SELECT (now() - interval '1 hour')::text, (now() + interval '{seconds} s')::text"),
-                &[],
-            )
-            .unwrap();
-        let mut spec = json!({
-            "datasetRef": {"name": "d"}, "consumer": {"namespace": "mois", "name": "docs"}, "classification": "Open",
-            "purpose": "p", "notBefore": times.get::<_, String>(0), "notAfter": times.get::<_, String>(1),
-            "tables": [{"name": "person", "columns": ["id", "name"], "filter": "region = 'Seoul'"}],
-        });
-        for (field, value) in more.as_object().unwrap() {
-            spec[field] = value.clone();
-        }
-        let spec: DataGrantSpec = serde_json::from_value(spec).unwrap();
-        // Roles are the whole server's: each database of the test has UIDs of its own.
-        let digits = self.database.bytes().flat_map(|byte| [byte >> 4, byte & 15]);
-        let digits = digits.filter_map(|digit| char::from_digit(u32::from(digit), 16));
-        let uid = digits.collect::<String>() + uid;
-        let names = GrantNames::new(&uid);
-        let statements = open_grant(&spec, &names, &self.database, &self.system).unwrap();
-        self.run(&statements);
-        names
-    }
-
-    fn consumer(&self) -> Client {
-        connect(&self.system, &self.database)
-    }
-}
 
 fn count(client: &mut Client, query: &str) -> i64 {
     client
@@ -123,8 +27,7 @@ fn a_consumer_reads_the_granted_columns_and_rows_and_nothing_else() {
     let mut place = Place::new();
     let names = place.grant("a1", 600, &json!({}));
     let other = place.grant("a2", 600, &json!({"tables": [{"name": "person", "columns": ["id"]}]}));
-    let statements = close_grant(&other, &place.system).unwrap();
-    place.run(&statements);
+    place.withdraw("a2");
     let schema = &names.schema;
     let mut consumer = place.consumer();
     assert_eq!(
@@ -266,17 +169,14 @@ fn a_revoked_grant_gives_no_row_under_load_and_to_no_open_transaction() {
     assert_eq!(transaction.query(&query, &[]).unwrap().len(), 100);
     let (mut load, asked) = (place.consumer(), query.clone());
     let reader = thread::spawn(move || while load.query(&asked, &[]).is_ok_and(|rows| rows.len() == 100) {});
-    let statements = close_grant(&names, &place.system).unwrap();
-    place.run(&statements);
-    place
-        .admin
-        .batch_execute(&end_sessions(&place.system).unwrap())
-        .unwrap();
+    place.withdraw("d1");
     reader.join().unwrap();
     assert!(transaction.query(&query, &[]).is_err());
-    assert!(place.consumer().query(&query, &[]).is_err());
-    let left = format!("SELECT count(*) FROM pg_roles WHERE rolname = '{}'", names.reader);
-    assert_eq!(count(&mut place.admin, &left), 0);
+    assert!(place.try_consumer().is_err(), "a consumer without a grant has no user");
+    for left in [&names.reader, &names.owner] {
+        let left = format!("SELECT count(*) FROM pg_roles WHERE rolname = '{left}'");
+        assert_eq!(count(&mut place.admin, &left), 0);
+    }
 }
 
 #[test]
