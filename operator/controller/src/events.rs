@@ -6,8 +6,9 @@
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::{Client, Resource};
+use maru_crds::{Agency, AgencyStatus};
 
 /// What an event may say at most, in bytes: the API server takes 1 kB.
 const NOTE_BYTES: usize = 1_000;
@@ -39,12 +40,27 @@ impl Events {
         }
     }
 
+    /// Tells what changed of an agency: as of every object, and of its budget.
+    pub(crate) async fn tell_agency(&self, before: Option<&AgencyStatus>, now: &Agency) {
+        let after = now.status.as_ref();
+        let conditions =
+            |status: Option<&'_ AgencyStatus>| status.map(|status| status.conditions.clone()).unwrap_or_default();
+        let of = now.object_ref(&());
+        self.tell(&of, &conditions(before), &conditions(after)).await;
+        if let Some(event) = after.and_then(|after| worth_telling_of_budget(before, after)) {
+            self.publish(&event, &of).await;
+        }
+    }
+
     /// Tells what changed between two sets of conditions, if it is worth an event.
     pub(crate) async fn tell(&self, of: &ObjectReference, before: &[Condition], after: &[Condition]) {
-        let Some(event) = worth_telling(ready(before), ready(after)) else {
-            return;
-        };
-        if let Err(error) = self.recorder.publish(&event, of).await {
+        if let Some(event) = worth_telling(ready(before), ready(after)) {
+            self.publish(&event, of).await;
+        }
+    }
+
+    async fn publish(&self, event: &Event, of: &ObjectReference) {
+        if let Err(error) = self.recorder.publish(event, of).await {
             tracing::warn!(%error, reason = event.reason, "an event was not taken");
         }
     }
@@ -66,13 +82,49 @@ fn worth_telling(before: Option<&Condition>, after: Option<&Condition>) -> Optio
     if repeats || was.is_none() && !is {
         return None;
     }
-    Some(Event {
-        type_: if is { EventType::Warning } else { EventType::Normal },
-        reason: after.reason.clone(),
-        note: Some(cut(&after.message).to_owned()),
+    let type_ = if is { EventType::Warning } else { EventType::Normal };
+    Some(event(type_, after))
+}
+
+/// A budget that is exceeded, one that is kept again, and each alert threshold when it is passed.
+fn worth_telling_of_budget(before: Option<&AgencyStatus>, after: &AgencyStatus) -> Option<Event> {
+    let now = budget(after)?;
+    let was = before.and_then(budget);
+    let (is, was) = (severity(now), was.map_or(0, severity));
+    let passed_more = after.alert_threshold.as_ref() > before.and_then(|before| before.alert_threshold.as_ref());
+    let type_ = match is {
+        0 if was == EXCEEDED => EventType::Normal,
+        1.. if is > was || is == was && passed_more => EventType::Warning,
+        _ => return None,
+    };
+    Some(event(type_, now))
+}
+
+fn budget(status: &AgencyStatus) -> Option<&Condition> {
+    status
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == "WithinBudget")
+}
+
+const EXCEEDED: u8 = 2;
+
+fn severity(condition: &Condition) -> u8 {
+    match condition.reason.as_str() {
+        "BudgetExceeded" => EXCEEDED,
+        "BudgetAlert" => 1,
+        _ => 0,
+    }
+}
+
+fn event(type_: EventType, of: &Condition) -> Event {
+    Event {
+        type_,
+        reason: of.reason.clone(),
+        note: Some(cut(&of.message).to_owned()),
         action: "Reconcile".to_owned(),
         secondary: None,
-    })
+    }
 }
 
 fn cut(message: &str) -> &str {
@@ -118,6 +170,39 @@ mod tests {
             Some("Warning ImagePullFailed")
         );
         assert_eq!(told(Some(taken), ("True", "Ready")).as_deref(), Some("Normal Ready"));
+    }
+
+    fn told_of_budget(before: (&str, Option<&str>), after: (&str, Option<&str>)) -> Option<String> {
+        let status = |(reason, threshold): (&str, Option<&str>)| {
+            let mut budget = condition("True", reason);
+            budget.type_ = "WithinBudget".to_owned();
+            AgencyStatus {
+                conditions: vec![condition("True", "Ready"), budget],
+                alert_threshold: threshold.map(str::to_owned),
+                ..AgencyStatus::default()
+            }
+        };
+        let event = worth_telling_of_budget(Some(&status(before)), &status(after))?;
+        Some(format!("{:?} {}", event.type_, event.reason))
+    }
+
+    #[test]
+    fn each_threshold_of_a_budget_is_told_once_and_so_is_its_end() {
+        let little = ("WithinBudget", None);
+        let half = ("BudgetAlert", Some("0.5"));
+        let most = ("BudgetAlert", Some("0.85"));
+        let over = ("BudgetExceeded", Some("0.85"));
+        let twice = ("BudgetExceeded", Some("2"));
+        assert_eq!(told_of_budget(("NotBilledYet", None), little), None);
+        assert_eq!(told_of_budget(little, half).as_deref(), Some("Warning BudgetAlert"));
+        assert_eq!(told_of_budget(half, half), None);
+        assert_eq!(told_of_budget(half, most).as_deref(), Some("Warning BudgetAlert"));
+        assert_eq!(told_of_budget(most, over).as_deref(), Some("Warning BudgetExceeded"));
+        assert_eq!(told_of_budget(over, over), None);
+        assert_eq!(told_of_budget(over, twice).as_deref(), Some("Warning BudgetExceeded"));
+        assert_eq!(told_of_budget(twice, little).as_deref(), Some("Normal WithinBudget"));
+        assert_eq!(told_of_budget(most, half), None, "the budget was raised");
+        assert_eq!(told_of_budget(half, little), None, "a new month");
     }
 
     #[test]

@@ -120,15 +120,7 @@ impl Reconciler {
             let written = api.replace_status(name, &PostParams::default(), &wanted).await;
             let written = written.map_err(ReconcileError::primary("the status was not taken"))?;
             shared.metrics.wrote_primary("Agency", "Status");
-            let before = agency.status.as_ref().map(|status| status.conditions.as_slice());
-            let after = written.status.as_ref().map(|status| status.conditions.as_slice());
-            self.events
-                .tell(
-                    &written.object_ref(&()),
-                    before.unwrap_or_default(),
-                    after.unwrap_or_default(),
-                )
-                .await;
+            self.events.tell_agency(agency.status.as_ref(), &written).await;
             shared.enqueue(shared.world.wrote_agency(written));
         }
         Ok(turn_after(&applied, plan.finalizer, None))

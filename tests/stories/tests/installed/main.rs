@@ -2,4 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed helper is a failed test")]
 
+mod budgets;
 mod charts;
+mod stage;
+mod tenants;

@@ -166,7 +166,11 @@ pub(crate) async fn remove(client: &Client, object: &Value) -> Result<(), Error>
 /// What the API server says to somebody who may not.
 pub(crate) fn refused(case: &str, answer: Result<(), Error>) -> String {
     match answer {
-        Err(Error::Api(status)) if matches!(status.code, 403 | 422) => status.message,
+        Err(Error::Api(status))
+            if matches!(status.reason.as_str(), "Forbidden" | "Invalid") && status.message.contains("forbidden") =>
+        {
+            status.message
+        }
         other => panic!("{case}: {other:?}"),
     }
 }

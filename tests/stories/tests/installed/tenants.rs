@@ -231,6 +231,7 @@ async fn an_administrator_has_no_right_outside_the_agency_and_none_over_what_is_
 async fn whoever_has_every_right_in_the_namespace_still_cannot_change_what_is_marus() {
     let stage = Installed::shared().await;
     let careless = stage.person("red-careless");
+    let others = others(stage).await;
     let docs = docs_deployment(&stage.platform()).await;
     let net = "networking.k8s.io/v1";
     let rbac = "rbac.authorization.k8s.io/v1";
@@ -254,7 +255,7 @@ async fn whoever_has_every_right_in_the_namespace_still_cannot_change_what_is_ma
     let anything = json!({"rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]});
     let backend = json!({"service": {"name": "own", "port": {"number": 80}}});
     let host = json!({"spec": {"rules": [{"host": "docs.blue.example", "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}]}});
-    let route = json!({"spec": {"hostnames": ["docs.blue.example"], "rules": []}});
+    let route = json!({"spec": {"hostnames": ["docs.blue.example"], "rules": [{}]}});
     let labelled = |key: &str, value: &str| {
         let mut map = object("v1", "Service", "labelled", &json!({"spec": {"ports": [{"port": 80}]}}));
         map["metadata"]["labels"] = json!({key: value});
@@ -264,6 +265,23 @@ async fn whoever_has_every_right_in_the_namespace_still_cannot_change_what_is_ma
     other_image["spec"] = json!({"replicas": 7});
     let mut bill = object("maru.dev/v1alpha1", "Bill", "2026-10", &json!({}));
     bill["metadata"]["labels"] = json!({"paid": "yes"});
+    let binding_of_pod = object(
+        "v1",
+        "Binding",
+        "any",
+        &json!({"target": {"apiVersion": "v1", "kind": "Node", "name": "low-0"}}),
+    );
+    let mut template = pod("red", "job", &json!({"restartPolicy": "Never"}));
+    template["metadata"] = json!({"labels": {"maru.dev/agency": "blue"}});
+    let job = json!({"spec": {"template": {"metadata": template["metadata"], "spec": template["spec"]}}});
+    let cron_job = object(
+        "batch/v1",
+        "CronJob",
+        "theirs",
+        &json!({"spec": {"schedule": "0 0 * * *", "jobTemplate": job}}),
+    );
+    let mut unheld = object("maru.dev/v1alpha1", "AgencySystem", "docs", &json!({}));
+    unheld["metadata"]["finalizers"] = json!(null);
     let answers = [
         ("quota", patch(&careless, &quota).await),
         ("limits", remove(&careless, &limits).await),
@@ -324,6 +342,17 @@ async fn whoever_has_every_right_in_the_namespace_still_cannot_change_what_is_ma
         ("its scale", scale(&careless, &docs, 7).await),
         ("its end", remove(&careless, &docs).await),
         ("a bill", patch(&careless, &bill).await),
+        ("a node for a pod", create(&careless, &binding_of_pod).await),
+        ("another's label, by a job", create(&careless, &cron_job).await),
+        (
+            "a system priority",
+            create(
+                &careless,
+                &pod("red", "first", &json!({"priorityClassName": "system-node-critical"})),
+            )
+            .await,
+        ),
+        ("a system without its end", patch(&careless, &unheld).await),
         (
             "a node by name",
             create(&careless, &pod("red", "placed", &json!({"nodeName": "low-0"}))).await,
@@ -334,7 +363,7 @@ async fn whoever_has_every_right_in_the_namespace_still_cannot_change_what_is_ma
         .map(|(case, answer)| format!("{case}: {}", refused(case, answer)))
         .collect();
     insta::assert_snapshot!(told.join("\n"));
-    for mut status in others(stage).await {
+    for mut status in others {
         status["status"] = json!({"observedGeneration": 1});
         let kind = status["kind"].as_str().unwrap().to_owned();
         let told = refused(&kind, patch_status(&careless, &status).await);
@@ -450,6 +479,44 @@ async fn a_pod_that_could_reach_its_node_is_refused() {
                 "{person} {case}: {told}"
             );
         }
+    }
+}
+
+#[tokio::test]
+async fn what_is_refused_of_a_pod_is_refused_of_the_pods_of_a_deployment_too() {
+    let stage = Installed::shared().await;
+    let admin = stage.person("red-admin");
+    let cases = [
+        (
+            "named",
+            json!({"nodeName": "low-0"}),
+            "spec.nodeName passes the scheduler by",
+        ),
+        (
+            "first",
+            json!({"priorityClassName": "system-cluster-critical"}),
+            "priority classes that begin with system-",
+        ),
+        ("net", json!({"hostNetwork": true}), "violates PodSecurity"),
+    ];
+    for (name, more, words) in cases {
+        let mut wanted = deployment("red", name, 1);
+        wanted["spec"]["template"]["spec"]
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        create(&admin, &wanted).await.unwrap();
+        let deployments: Api<Deployment> = Api::namespaced(admin.clone(), "red");
+        eventually(&format!("the pods of {name} to be refused"), 30, async || {
+            let status = serde_json::to_string(&deployments.get(name).await.unwrap().status).unwrap();
+            if status.contains("ReplicaFailure") && status.contains(words) {
+                Ok(())
+            } else {
+                Err(status)
+            }
+        })
+        .await;
+        remove(&admin, &wanted).await.unwrap();
     }
 }
 
