@@ -119,6 +119,39 @@ async fn nothing_begins(admin: &Client) -> Vec<String> {
     refusals
 }
 
+/// What runs is healed, and may be less or, as its autoscaler may make it, more; a component that is new waits.
+async fn what_runs_goes_on(platform: &Client, admin: &Client) {
+    agency_ready(platform, "green", 10).await;
+    system_ready(platform, "green", "docs", 10).await;
+    for replicas in [1, 3] {
+        scale(admin, &deployment("green", "own", 2), replicas).await.unwrap();
+    }
+    let deployments: Api<Deployment> = Api::namespaced(platform.clone(), "green");
+    remove(platform, &deployment("green", "docs-web", 1)).await.unwrap();
+    eventually("Maru's Deployment to be made anew", 20, async || {
+        let found = deployments.get_opt("docs-web").await.unwrap();
+        found
+            .filter(|found| found.metadata.deletion_timestamp.is_none())
+            .map(drop)
+            .ok_or_else(String::new)
+    })
+    .await;
+    // A component that is added to a system that runs waits, and the system says for what.
+    let mut more = system("green", "docs");
+    let mut second = more["spec"]["components"][0].clone();
+    second["name"] = json!("second");
+    more["spec"]["components"].as_array_mut().unwrap().push(second);
+    apply(platform, &more).await;
+    eventually("the second component to wait", 20, async || {
+        match ready_reason(platform, "green", "docs").await.as_str() {
+            "BudgetExceeded" => Ok(()),
+            other => Err(other.to_owned()),
+        }
+    })
+    .await;
+    assert!(deployments.get_opt("docs-second").await.unwrap().is_none());
+}
+
 #[tokio::test]
 async fn when_the_budget_is_spent_nothing_new_begins_what_runs_goes_on_and_a_higher_budget_opens_it_again() {
     let stage = Installed::shared().await;
@@ -146,37 +179,8 @@ async fn when_the_budget_is_spent_nothing_new_begins_what_runs_goes_on_and_a_hig
             "{refusal}"
         );
     }
-    // What runs goes on, is healed, and may be less or, as its autoscaler may make it, more.
-    agency_ready(&platform, "green", 10).await;
-    system_ready(&platform, "green", "docs", 10).await;
-    for replicas in [1, 3] {
-        scale(&admin, &deployment("green", "own", 2), replicas).await.unwrap();
-    }
+    what_runs_goes_on(&platform, &admin).await;
     let deployments: Api<Deployment> = Api::namespaced(platform.clone(), "green");
-    remove(&platform, &deployment("green", "docs-web", 1)).await.unwrap();
-    eventually("Maru's Deployment to be made anew", 20, async || {
-        let found = deployments.get_opt("docs-web").await.unwrap();
-        found
-            .filter(|found| found.metadata.deletion_timestamp.is_none())
-            .map(drop)
-            .ok_or_else(String::new)
-    })
-    .await;
-    // A component that is added to a system that runs waits, and the system says for what.
-    let mut more = system("green", "docs");
-    let mut second = more["spec"]["components"][0].clone();
-    second["name"] = json!("second");
-    more["spec"]["components"].as_array_mut().unwrap().push(second);
-    apply(&platform, &more).await;
-    eventually("the second component to wait", 20, async || {
-        match ready_reason(&platform, "green", "docs").await.as_str() {
-            "BudgetExceeded" => Ok(()),
-            other => Err(other.to_owned()),
-        }
-    })
-    .await;
-    assert!(deployments.get_opt("docs-second").await.unwrap().is_none());
-
     apply(&platform, &green("40000000")).await;
     budget_says(&platform, "WithinBudget").await;
     system_ready(&platform, "green", "docs", 60).await;

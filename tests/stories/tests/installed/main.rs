@@ -4,5 +4,6 @@
 
 mod budgets;
 mod charts;
+mod refusals;
 mod stage;
 mod tenants;

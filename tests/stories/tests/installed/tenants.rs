@@ -1,19 +1,16 @@
-//! What an agency's people may do, what they may not, and what they are told when they may not.
-//!
-//! Most people have the rights that the chart's roles give; `red-careless` was given every right in the agency's namespace by somebody who
-//! meant well. Where the first are stopped by their rights, that one is stopped by the admission policies.
+//! What an agency's people may do.
 
-use crate::stage::{Installed, create, patch, patch_status, refused, remove, scale};
+use crate::stage::{Installed, create, refused, remove, scale};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::authorization::v1::{SelfSubjectRulesReview, SelfSubjectRulesReviewSpec};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams, LogParams, PostParams};
 use kube::{Client, Error, ResourceExt};
-use maru_crds::{Bill, manifests};
+use maru_crds::Bill;
 use maru_stories::{HELLO, eventually, ready_reason, system, system_ready};
 use serde_json::{Value, json};
 
-fn object(version: &str, kind: &str, name: &str, more: &Value) -> Value {
+pub(crate) fn object(version: &str, kind: &str, name: &str, more: &Value) -> Value {
     let mut object = json!({"apiVersion": version, "kind": kind, "metadata": {"name": name, "namespace": "red"}});
     object
         .as_object_mut()
@@ -53,7 +50,7 @@ fn service(name: &str, spec: &Value) -> Value {
 }
 
 /// Maru's own Deployment of the system `docs`.
-async fn docs_deployment(client: &Client) -> Value {
+pub(crate) async fn docs_deployment(client: &Client) -> Value {
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), "red");
     let found = deployments
         .list(&ListParams::default().labels("maru.dev/system=docs"))
@@ -63,7 +60,7 @@ async fn docs_deployment(client: &Client) -> Value {
 }
 
 /// Objects of the other kinds, as an administrator writes them, and a bill, as the operator does.
-async fn others(stage: &Installed) -> Vec<Value> {
+pub(crate) async fn others(stage: &Installed) -> Vec<Value> {
     let mut all = vec![object("maru.dev/v1alpha1", "AgencySystem", "docs", &json!({}))];
     for (file, people) in [
         ("system-subscription", stage.person("red-admin")),
@@ -135,307 +132,6 @@ async fn an_administrator_describes_systems_runs_own_workloads_sees_pods_and_log
     ] {
         remove(&admin, &own).await.unwrap();
     }
-}
-
-#[tokio::test]
-async fn an_administrator_has_no_right_outside_the_agency_and_none_over_what_is_marus() {
-    let stage = Installed::shared().await;
-    let admin = stage.person("red-admin");
-    let docs = docs_deployment(&stage.platform()).await;
-    let mut theirs = system("blue", "intruder");
-    theirs["metadata"]["namespace"] = json!("blue");
-    let rbac = "rbac.authorization.k8s.io/v1";
-    let to_admin = json!({
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "admin"},
-        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "red-admin"}],
-    });
-    let anything = json!({"rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]});
-    let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "low-0", "labels": {"maru.dev/grade": "Moderate"}}});
-    let mine = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "mine"}});
-    let mut wide = object(rbac, "ClusterRoleBinding", "mine", &to_admin);
-    wide["metadata"].as_object_mut().unwrap().remove("namespace");
-    let agency = json!({"apiVersion": "maru.dev/v1alpha1", "kind": "Agency", "metadata": {"name": "red"}, "spec": {"quota": {"cpu": "1000"}}});
-    let quota = object(
-        "v1",
-        "ResourceQuota",
-        "maru",
-        &json!({"spec": {"hard": {"requests.cpu": "1000"}}}),
-    );
-    let open = object(
-        "networking.k8s.io/v1",
-        "NetworkPolicy",
-        "open",
-        &json!({"spec": {"podSelector": {}, "ingress": [{}]}}),
-    );
-    let answers = [
-        ("a system in another agency", create(&admin, &theirs).await),
-        (
-            "a pod in another agency",
-            create(&admin, &pod("blue", "intruder", &json!({}))).await,
-        ),
-        ("another agency's system", remove(&admin, &system("blue", "docs")).await),
-        ("a new namespace", create(&admin, &mine).await),
-        ("the own agency's quota", patch(&admin, &agency).await),
-        ("the namespace's quota", patch(&admin, &quota).await),
-        ("a network policy", create(&admin, &open).await),
-        (
-            "a right for oneself",
-            create(&admin, &object(rbac, "RoleBinding", "mine", &to_admin)).await,
-        ),
-        ("a right everywhere", create(&admin, &wide).await),
-        ("a role", create(&admin, &object(rbac, "Role", "mine", &anything)).await),
-        ("the label of a node", patch(&admin, &node).await),
-        (
-            "a bill",
-            remove(&admin, &object("maru.dev/v1alpha1", "Bill", "2026-10", &json!({}))).await,
-        ),
-        ("the scale of Maru's Deployment", scale(&admin, &docs, 5).await),
-    ];
-    let told: Vec<String> = answers
-        .into_iter()
-        .map(|(case, answer)| format!("{case}: {}", refused(case, answer)))
-        .collect();
-    insta::assert_snapshot!(told.join("\n"));
-    for group in manifests().unwrap() {
-        let kind = group.definition["spec"]["names"]["kind"].as_str().unwrap().to_owned();
-        let mut status = object(
-            "maru.dev/v1alpha1",
-            &kind,
-            "any",
-            &json!({"status": {"observedGeneration": 1}}),
-        );
-        if group.definition["spec"]["scope"] == "Cluster" {
-            status["metadata"].as_object_mut().unwrap().remove("namespace");
-        }
-        let told = refused(&kind, patch_status(&admin, &status).await);
-        assert!(told.contains("cannot patch resource"), "{kind}: {told}");
-    }
-    for of_others in ["pods", "secrets", "agencysystems", "bills", "events"] {
-        let group = if ["agencysystems", "bills"].contains(&of_others) {
-            "/apis/maru.dev/v1alpha1"
-        } else {
-            "/api/v1"
-        };
-        let request = http::Request::get(format!("{group}/namespaces/blue/{of_others}"))
-            .body(Vec::new())
-            .unwrap();
-        let told = refused(of_others, admin.request_text(request).await.map(drop));
-        assert!(
-            told.contains(&format!("cannot list resource \"{of_others}\"")),
-            "{told}"
-        );
-    }
-}
-
-#[tokio::test]
-async fn whoever_has_every_right_in_the_namespace_still_cannot_change_what_is_marus() {
-    let stage = Installed::shared().await;
-    let careless = stage.person("red-careless");
-    let others = others(stage).await;
-    let docs = docs_deployment(&stage.platform()).await;
-    let net = "networking.k8s.io/v1";
-    let rbac = "rbac.authorization.k8s.io/v1";
-    let quota = object(
-        "v1",
-        "ResourceQuota",
-        "maru",
-        &json!({"spec": {"hard": {"requests.cpu": "1000"}}}),
-    );
-    let limits = object("v1", "LimitRange", "maru", &json!({}));
-    let open = object(
-        net,
-        "NetworkPolicy",
-        "open",
-        &json!({"spec": {"podSelector": {}, "ingress": [{}], "egress": [{}]}}),
-    );
-    let binding = json!({
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
-        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "a-friend"}],
-    });
-    let anything = json!({"rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]});
-    let backend = json!({"service": {"name": "own", "port": {"number": 80}}});
-    let host = json!({"spec": {"rules": [{"host": "docs.blue.example", "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}]}});
-    let route = json!({"spec": {"hostnames": ["docs.blue.example"], "rules": [{}]}});
-    let labelled = |key: &str, value: &str| {
-        let mut map = object("v1", "Service", "labelled", &json!({"spec": {"ports": [{"port": 80}]}}));
-        map["metadata"]["labels"] = json!({key: value});
-        map
-    };
-    let mut other_image = docs.clone();
-    other_image["spec"] = json!({"replicas": 7});
-    let mut bill = object("maru.dev/v1alpha1", "Bill", "2026-10", &json!({}));
-    bill["metadata"]["labels"] = json!({"paid": "yes"});
-    let binding_of_pod = object(
-        "v1",
-        "Binding",
-        "any",
-        &json!({"target": {"apiVersion": "v1", "kind": "Node", "name": "low-0"}}),
-    );
-    let mut template = pod("red", "job", &json!({"restartPolicy": "Never"}));
-    template["metadata"] = json!({"labels": {"maru.dev/agency": "blue"}});
-    let job = json!({"spec": {"template": {"metadata": template["metadata"], "spec": template["spec"]}}});
-    let cron_job = object(
-        "batch/v1",
-        "CronJob",
-        "theirs",
-        &json!({"spec": {"schedule": "0 0 * * *", "jobTemplate": job}}),
-    );
-    let mut unheld = object("maru.dev/v1alpha1", "AgencySystem", "docs", &json!({}));
-    unheld["metadata"]["finalizers"] = json!(null);
-    let answers = [
-        ("quota", patch(&careless, &quota).await),
-        ("limits", remove(&careless, &limits).await),
-        ("a network policy", create(&careless, &open).await),
-        (
-            "a right for a friend",
-            create(&careless, &object(rbac, "RoleBinding", "friend", &binding)).await,
-        ),
-        (
-            "a role",
-            create(&careless, &object(rbac, "Role", "any", &anything)).await,
-        ),
-        (
-            "an Ingress",
-            create(&careless, &object(net, "Ingress", "theirs", &host)).await,
-        ),
-        (
-            "a route",
-            create(
-                &careless,
-                &object("gateway.networking.k8s.io/v1", "HTTPRoute", "theirs", &route),
-            )
-            .await,
-        ),
-        (
-            "a node port",
-            create(
-                &careless,
-                &service("port", &json!({"type": "NodePort", "ports": [{"port": 80}]})),
-            )
-            .await,
-        ),
-        (
-            "a load balancer",
-            create(
-                &careless,
-                &service("lb", &json!({"type": "LoadBalancer", "ports": [{"port": 80}]})),
-            )
-            .await,
-        ),
-        (
-            "an external address",
-            create(
-                &careless,
-                &service("ip", &json!({"externalIPs": ["203.0.113.9"], "ports": [{"port": 80}]})),
-            )
-            .await,
-        ),
-        (
-            "another's system label",
-            create(&careless, &labelled("maru.dev/system", "tax")).await,
-        ),
-        (
-            "Maru's label",
-            create(&careless, &labelled("app.kubernetes.io/managed-by", "maru")).await,
-        ),
-        ("Maru's Deployment", patch(&careless, &other_image).await),
-        ("its scale", scale(&careless, &docs, 7).await),
-        ("its end", remove(&careless, &docs).await),
-        ("a bill", patch(&careless, &bill).await),
-        ("a node for a pod", create(&careless, &binding_of_pod).await),
-        ("another's label, by a job", create(&careless, &cron_job).await),
-        (
-            "a system priority",
-            create(
-                &careless,
-                &pod("red", "first", &json!({"priorityClassName": "system-node-critical"})),
-            )
-            .await,
-        ),
-        ("a system without its end", patch(&careless, &unheld).await),
-        (
-            "a node by name",
-            create(&careless, &pod("red", "placed", &json!({"nodeName": "low-0"}))).await,
-        ),
-    ];
-    let told: Vec<String> = answers
-        .into_iter()
-        .map(|(case, answer)| format!("{case}: {}", refused(case, answer)))
-        .collect();
-    insta::assert_snapshot!(told.join("\n"));
-    for mut status in others {
-        status["status"] = json!({"observedGeneration": 1});
-        let kind = status["kind"].as_str().unwrap().to_owned();
-        let told = refused(&kind, patch_status(&careless, &status).await);
-        assert!(
-            told.contains("a status is what the operator has verified: it alone writes it"),
-            "{kind}: {told}"
-        );
-    }
-}
-
-#[tokio::test]
-async fn a_namespace_stays_whose_it_is_and_as_closed_as_it_was() {
-    let stage = Installed::shared().await;
-    let careless = stage.person("red-careless");
-    // Somebody who looks after namespaces in the whole cluster, and is not asked about agencies.
-    let role = json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "namespaces"},
-        "rules": [{"apiGroups": [""], "resources": ["namespaces"], "verbs": ["*"]}],
-    });
-    let binding = json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "namespaces"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "namespaces"},
-        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "keeper"}],
-    });
-    create(&stage.platform(), &role).await.unwrap();
-    create(&stage.platform(), &binding).await.unwrap();
-    let keeper = stage.person("keeper");
-    let named = |name: &str, metadata: &Value| {
-        let mut namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
-        namespace["metadata"]
-            .as_object_mut()
-            .unwrap()
-            .extend(metadata.as_object().unwrap().clone());
-        namespace
-    };
-    let red = |metadata: Value| named("red", &metadata);
-    let open = red(json!({"labels": {"pod-security.kubernetes.io/enforce": "privileged"}}));
-    let answers = [
-        ("open to privileged pods", patch(&careless, &open).await),
-        ("open, by the keeper", patch(&keeper, &open).await),
-        (
-            "another agency's",
-            patch(&careless, &red(json!({"labels": {"maru.dev/agency": "blue"}}))).await,
-        ),
-        (
-            "nobody's",
-            patch(&careless, &red(json!({"labels": {"maru.dev/agency": null}}))).await,
-        ),
-        (
-            "of another grade",
-            patch(&careless, &red(json!({"labels": {"maru.dev/grade": "High"}}))).await,
-        ),
-        (
-            "not blocked",
-            patch(&careless, &red(json!({"annotations": {"maru.dev/block-new": "no"}}))).await,
-        ),
-        ("deleted", remove(&careless, &red(json!({}))).await),
-        ("deleted, by the keeper", remove(&keeper, &red(json!({}))).await),
-        (
-            "claimed",
-            create(&keeper, &named("mine", &json!({"labels": {"maru.dev/agency": "red"}}))).await,
-        ),
-    ];
-    let told: Vec<String> = answers
-        .into_iter()
-        .map(|(case, answer)| format!("{case}: {}", refused(case, answer)))
-        .collect();
-    insta::assert_snapshot!(told.join("\n"));
-    create(&keeper, &named("plain", &json!({"labels": {"team": "one"}})))
-        .await
-        .unwrap();
-    remove(&keeper, &named("plain", &json!({}))).await.unwrap();
 }
 
 #[tokio::test]
