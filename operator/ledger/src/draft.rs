@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use maru_rate::{Carry, Month, Rated, Recovery};
+use maru_rate::{Carry, Month, Rated, Recovery, Statement};
 use serde::{Deserialize, Serialize};
 
 use crate::account::{Account, Entry};
@@ -78,6 +78,13 @@ impl Draft {
     pub(crate) fn into_page(self) -> Option<Page> {
         match self {
             Self::Page(page) => Some(*page),
+            Self::Closing { .. } => None,
+        }
+    }
+
+    pub(crate) fn statement_mut(&mut self) -> Option<&mut Statement> {
+        match self {
+            Self::Page(page) => Some(&mut page.content.statement),
             Self::Closing { .. } => None,
         }
     }
@@ -246,7 +253,7 @@ mod tests {
     use std::sync::Arc;
 
     use maru_meter::{Completeness, Exact, Interval};
-    use maru_rate::{Charge, Line, Statement};
+    use maru_rate::{Charge, Line};
 
     use super::*;
     use crate::digest::Inputs;
@@ -271,6 +278,7 @@ mod tests {
             taxed_at: interval.start,
             completeness: Completeness::Complete,
             corrects: corrects.map(str::to_owned),
+            correction: None,
             reason: None,
             pricing: None,
             allocation: None,
@@ -331,8 +339,12 @@ mod tests {
     fn what_a_standard_rate_brought_in_beyond_the_cost_is_owed_to_those_who_paid_it() {
         let recovery = |cost: i64, charged: i64| Recovery {
             system: "mois/docs".to_owned(),
+            period: "2026-10".to_owned(),
             cost: Exact::from(cost),
             charged: Exact::from(charged),
+            balance: Exact::from(charged - cost),
+            limit: None,
+            next_unit_price: None,
         };
         let entries = |recovery| {
             let closing = Closing {

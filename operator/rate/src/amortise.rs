@@ -111,6 +111,15 @@ impl Tranche {
         })
     }
 
+    /// The same amounts in another currency's minor units.
+    pub(crate) fn in_currency(&self, currency: Currency) -> Self {
+        Self {
+            currency,
+            places: currency.places(),
+            ..self.clone()
+        }
+    }
+
     /// What its amounts are in.
     pub fn currency(&self) -> Currency {
         self.currency

@@ -1,6 +1,6 @@
 //! The price book: what a rate card says, read and checked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -124,6 +124,13 @@ impl PriceBook {
         self.versions
             .partition_point(|version| version.from <= moment)
             .checked_sub(1)
+    }
+
+    /// The meters whose records are rounded up to an increment in some version.
+    pub(crate) fn metered_in_increments(&self) -> BTreeSet<&str> {
+        let items = self.versions.iter().flat_map(|version| &version.items);
+        let rounded = items.filter(|(_, item)| item.increment.is_some());
+        rounded.map(|(meter, _)| meter.as_str()).collect()
     }
 
     /// What one unit of a currency is worth in the card's at a moment; none where nothing is said of it.

@@ -8,6 +8,7 @@ use maru_meter::{Completeness, Exact, Interval};
 use serde::{Deserialize, Serialize};
 
 use crate::book::Rounded;
+use crate::carry::{Carry, Recovery};
 use crate::currency::Currency;
 use crate::period::Month;
 
@@ -97,8 +98,12 @@ pub struct Line {
     pub taxed_at: Timestamp,
     /// How much of the use was seen.
     pub completeness: Completeness,
-    /// The bill and line that it corrects.
+    /// The bill and line that it corrects, such as `2026-000123/4`. Before bills have numbers the period stands for the agency's bill of it:
+    /// `2026-10/4`.
     pub corrects: Option<String>,
+    /// On a line of an earlier period's item that is billed anew: which half of that it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correction: Option<Correction>,
     /// Why the amount is what it is, where that needs words.
     pub reason: Option<String>,
     /// What the price book says of it, where it prices it.
@@ -125,7 +130,17 @@ impl Line {
             .then_with(|| self.charge.cmp(&other.charge))
             .then_with(|| name(self).cmp(&name(other)))
             .then_with(|| self.interval.start.cmp(&other.interval.start))
+            .then_with(|| self.correction.cmp(&other.correction))
     }
+}
+
+/// The halves of a correction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Correction {
+    /// Takes back what was billed.
+    Reversal,
+    /// States it as it should have been.
+    Reentry,
 }
 
 /// The price that a line was worked out with.
@@ -229,22 +244,6 @@ pub struct Rated {
     pub(crate) carry: Carry,
     pub(crate) recoveries: Vec<Recovery>,
     pub(crate) savings: Vec<Saving>,
-}
-
-/// What pools carry from a period into the next one, by system, in the card's currency.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Carry(pub(crate) std::collections::BTreeMap<String, Exact>);
-
-/// What a system with a standard rate cost and what the rate brought in, in the card's currency.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Recovery {
-    /// `namespace/name`.
-    pub system: String,
-    /// What the period cost.
-    pub cost: Exact,
-    /// What was charged. More than the cost is over-recovery.
-    pub charged: Exact,
 }
 
 /// What an agency pays for a system that it shares, beside what it would pay alone, in the card's currency and without tax.

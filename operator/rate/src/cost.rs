@@ -84,6 +84,19 @@ impl CostPlan {
         })
     }
 
+    /// The same plan in another currency's minor units, for amounts that are in whatever currency the bills are in.
+    pub(crate) fn in_currency(&self, currency: Currency) -> Self {
+        Self {
+            currency,
+            tranches: self
+                .tranches
+                .iter()
+                .map(|tranche| tranche.in_currency(currency))
+                .collect(),
+            operations: self.operations.clone(),
+        }
+    }
+
     /// What a month costs, by tranche and operation. After the month of the retirement nothing; in it, besides the month's own, what no
     /// later month will write off.
     pub(crate) fn in_month(&self, month: Month, retirement: Option<&Retirement>, mode: Rounding) -> Vec<CostItem> {

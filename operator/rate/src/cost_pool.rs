@@ -182,7 +182,7 @@ impl SystemCosts<'_> {
                         "cost pool {}: nobody used `{}`; {amount} join the next period",
                         shares.name, shares.pool.driver
                     ));
-                    *recovered.carry.0.entry(shares.name.to_owned()).or_default() += amount;
+                    *recovered.carry.pools.entry(shares.name.to_owned()).or_default() += amount;
                 }
                 (false, _) => {
                     let parts = largest_remainder(&amount, self.book.line_places(), &shares.used);
@@ -213,7 +213,7 @@ impl SystemCosts<'_> {
                 *total = self.book.line_amount(&(&*total * &exchange));
             }
         }
-        if let Some(carried) = recovered.carried_in.get(shares.name) {
+        if let Some(carried) = recovered.carried_in.pools.get(shares.name) {
             totals.insert(Charge::CarryForward, carried.clone());
         }
         Ok(totals)

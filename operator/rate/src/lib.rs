@@ -6,9 +6,12 @@
 pub mod amortise;
 pub mod book;
 pub mod card;
+mod carry;
 pub mod charge;
+mod correct;
 mod cost;
 mod cost_pool;
+mod course;
 pub mod currency;
 pub mod period;
 mod pool;
@@ -21,10 +24,13 @@ mod tax;
 mod timeline;
 mod total;
 pub mod usage;
+mod worked;
 pub mod world;
 
 pub use book::PriceBook;
-pub use charge::{Allocation, AllocationMethod, Carry, Charge, Line, Pricing, Rated, Recovery, Saving, Statement};
+pub use carry::{Carry, Recovery};
+pub use charge::{Allocation, AllocationMethod, Charge, Correction, Line, Pricing, Rated, Saving, Statement};
+pub use course::Course;
 pub use currency::Currency;
 pub use period::{Month, Period};
 pub use rating::RateError;

@@ -7,15 +7,17 @@ use jiff::Timestamp;
 use maru_meter::{Completeness, Exact};
 
 use crate::book::{Item, Price, PriceBook};
-use crate::charge::{Carry, Charge, Line, Pricing, Rated, Statement};
+use crate::carry::Carry;
+use crate::charge::{Charge, Line, Pricing, Rated};
 use crate::currency::Currency;
+use crate::period::Month;
 use crate::price::Position;
 use crate::recover::SystemCosts;
 use crate::split::largest_remainder;
-use crate::tax::statement;
 use crate::timeline::{Segment, Timeline};
 use crate::total::Total;
-use crate::usage::{Cell, MeterUse, Usage};
+use crate::usage::{Cell, MeterUse, Usage, UsageError};
+use crate::worked::Worked;
 use crate::world::World;
 
 /// Why a period cannot be rated.
@@ -31,6 +33,9 @@ pub enum RateError {
         /// When.
         moment: Timestamp,
     },
+    /// A record that became known late does not go with the price book.
+    #[error(transparent)]
+    Usage(#[from] UsageError),
     /// More was used than there was, so that one of the two figures is wrong.
     #[error(transparent)]
     NegativeIdle(Box<NegativeIdle>),
@@ -60,6 +65,12 @@ impl Usage<'_> {
 
     /// Works the period out, with what the period before carried into it.
     pub fn rate_after(self, carry: &Carry) -> Result<Rated, RateError> {
+        let (book, period) = (self.book, self.period);
+        Ok(self.work_out(carry)?.rated(book, period))
+    }
+
+    /// The period's charges, before they become statements.
+    pub(crate) fn work_out(self, carry: &Carry) -> Result<Worked, RateError> {
         let (book, world, period) = (self.book, self.world, self.period);
         let (timeline, shared) = (self.timeline.clone(), self.shared.clone());
         let collected = self.into_collected();
@@ -84,7 +95,7 @@ impl Usage<'_> {
                 rating.meter_lines(used, lines, &mut warnings)?;
             }
             rating.percentage_lines(lines);
-            take_platform(world, agency, lines, &mut platform);
+            take_platform(world, period.month, agency, lines, &mut platform);
             rating.minimum_line(lines);
         }
         let recovery = SystemCosts {
@@ -97,35 +108,25 @@ impl Usage<'_> {
         };
         let recovered = recovery.recover(&platform, &collected.pool_use, carry, &mut lines, &mut warnings)?;
 
-        let billed = lines.into_iter().filter(|(_, lines)| !lines.is_empty());
-        Ok(Rated {
-            month: period.month,
-            interval: period.interval,
-            currency: book.currency,
-            rounded: book.rounded,
-            statements: billed
-                .map(|(agency, lines)| {
-                    let own = recovered.savings.iter().filter(|saving| saving.agency == agency);
-                    let savings = own.cloned().collect();
-                    Statement {
-                        savings,
-                        ..statement(book, agency, lines)
-                    }
-                })
-                .collect(),
+        Ok(Worked {
+            lines,
+            recovered,
             warnings,
-            carry: recovered.carry,
-            recoveries: recovered.recoveries,
-            savings: recovered.savings,
         })
     }
 }
 
 /// Takes the owner's own use of its shared systems off its lines: it is paid out of the system's pool.
-fn take_platform(world: &World, agency: &str, lines: &mut Vec<Line>, platform: &mut BTreeMap<String, Exact>) {
+fn take_platform(
+    world: &World,
+    month: Month,
+    agency: &str,
+    lines: &mut Vec<Line>,
+    platform: &mut BTreeMap<String, Exact>,
+) {
     lines.retain(|line| {
         let Some(system) = &line.system else { return true };
-        if world.sharing(system).is_none() || world.owner_of(system) != agency {
+        if !world.has_pool(system, month) || world.owner_of(system) != agency {
             return true;
         }
         *platform.entry(system.to_string()).or_default() += &line.amount;
@@ -328,6 +329,7 @@ fn blank(charge: Charge, segment: &Segment) -> Line {
         taxed_at: segment.interval.start,
         completeness: Completeness::Complete,
         corrects: None,
+        correction: None,
         reason: None,
         pricing: None,
         allocation: None,

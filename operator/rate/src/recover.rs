@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use maru_meter::{Completeness, Exact, Interval};
 
 use crate::book::PriceBook;
-use crate::charge::{Carry, Charge, Line, Recovery, Saving};
+use crate::carry::{Account, Booked, Carry, Recovery};
+use crate::charge::{Charge, Line, Saving};
 use crate::cost_pool::PoolUse;
 use crate::currency::Currency;
-use crate::period::Period;
+use crate::period::{Month, Period};
 use crate::pool::{Participant, Pool};
 use crate::rating::RateError;
 use crate::timeline::Timeline;
@@ -33,7 +34,7 @@ pub(crate) struct Recovered {
     pub(crate) recoveries: Vec<Recovery>,
     pub(crate) savings: Vec<Saving>,
     /// What the period before carried here.
-    pub(crate) carried_in: BTreeMap<String, Exact>,
+    pub(crate) carried_in: Carry,
 }
 
 pub(crate) type LinesByAgency = BTreeMap<String, Vec<Line>>;
@@ -49,14 +50,16 @@ impl SystemCosts<'_> {
         warnings: &mut Vec<String>,
     ) -> Result<Recovered, RateError> {
         let mut recovered = Recovered {
-            carried_in: carry.0.clone(),
+            carried_in: carry.clone(),
             ..Recovered::default()
         };
         for (name, system) in &self.world.systems {
-            match &system.sharing {
+            if let Some(sharing) = &system.sharing {
+                self.warn_of_strangers(name, sharing, warnings);
+            }
+            match system.pool(self.period.month) {
                 None => self.owner_lines(name, system, lines)?,
                 Some(sharing) => {
-                    self.warn_of_strangers(name, sharing, warnings);
                     let totals = self.totals(name, system, platform, carry)?;
                     self.pool_lines(name, (system, sharing), totals, lines, &mut recovered, warnings)?;
                 }
@@ -78,6 +81,7 @@ impl SystemCosts<'_> {
                     .filter(|subscription| subscription.agency == participant.agency)
                     .filter(|subscription| subscription.holds_in(&self.book.zone, self.period.interval))
                     .filter_map(|subscription| subscription.standalone.as_ref())
+                    .map(|plan| plan.in_currency(self.book.currency))
                     .collect();
                 if plans.is_empty() || self.world.owner_of(name) == participant.agency {
                     continue;
@@ -140,7 +144,7 @@ impl SystemCosts<'_> {
         }
         let others = [
             (Charge::Platform, platform.get(name)),
-            (Charge::CarryForward, carry.0.get(name)),
+            (Charge::CarryForward, carry.pools.get(name)),
         ];
         for (charge, amount) in others {
             if let Some(amount) = amount.filter(|amount| !amount.is_zero()) {
@@ -174,11 +178,13 @@ impl SystemCosts<'_> {
             let cost: Exact = totals.values().sum();
             totals = retirement.into_iter().collect();
             let charged = self.standard_lines(name, (system, sharing), rate, (participants, &driver_use), lines)?;
-            recovered.recoveries.push(Recovery {
-                system: name.to_owned(),
-                cost,
-                charged,
-            });
+            let booked = Booked {
+                month: self.period.month,
+                cost: &cost,
+                charged: &charged,
+                quantity: &driver_use.iter().sum(),
+            };
+            self.book_recovery(name, system, rate, &booked, recovered, warnings)?;
             self.warn_of_year(name, rate, warnings);
         }
         let owner = self.world.owner_of(name);
@@ -194,7 +200,7 @@ impl SystemCosts<'_> {
         };
         let split = pool.split();
         if !split.carried.is_zero() {
-            recovered.carry.0.insert(name.to_owned(), split.carried);
+            recovered.carry.pools.insert(name.to_owned(), split.carried);
         }
         for part in split.parts {
             let line = Line {
@@ -215,10 +221,7 @@ impl SystemCosts<'_> {
         (participants, driver_use): (&[Participant], &[Exact]),
         lines: &mut LinesByAgency,
     ) -> Result<Exact, RateError> {
-        let exchange = system
-            .cost
-            .as_ref()
-            .map_or(Ok(Exact::ONE), |cost| self.exchange(cost.currency))?;
+        let exchange = self.cost_exchange(system)?;
         let mut charged = Exact::ZERO;
         for (participant, quantity) in participants.iter().zip(driver_use) {
             let amount = self.book.line_amount(&(&(quantity * &rate.unit_price) * &exchange));
@@ -231,6 +234,47 @@ impl SystemCosts<'_> {
             });
         }
         Ok(charged)
+    }
+
+    /// Adds a month to the account of a standard rate, and says where it has gone too far or has nowhere to go.
+    fn book_recovery(
+        &self,
+        name: &str,
+        system: &System,
+        rate: &StandardRate,
+        booked: &Booked<'_>,
+        recovered: &mut Recovered,
+        warnings: &mut Vec<String>,
+    ) -> Result<(), RateError> {
+        let account = Account::after(recovered.carried_in.accounts.get(name), booked);
+        let limit = rate.carry_forward_limit.as_ref();
+        let recovery = account.recovery(name, booked, limit, &self.cost_exchange(system)?);
+        let balance = &recovery.balance;
+        if let (true, Some(limit)) = (recovery.is_past_limit(), limit) {
+            warnings.push(format!(
+                "the standard rate of {name} has recovered {balance} more than the system cost: carryForwardLimit allows {limit} either way"
+            ));
+        }
+        let ends = system
+            .retirement
+            .as_ref()
+            .is_some_and(|end| Month::of(end.date) == self.period.month);
+        if ends && !balance.is_zero() {
+            warnings.push(format!(
+                "{name} is retired and its standard rate has recovered {balance} more than it cost: no later rate can settle that"
+            ));
+        }
+        if !ends {
+            recovered.carry.accounts.insert(name.to_owned(), account);
+        }
+        recovered.recoveries.push(recovery);
+        Ok(())
+    }
+
+    /// What a unit of a system's cost is worth in the card's currency.
+    fn cost_exchange(&self, system: &System) -> Result<Exact, RateError> {
+        let cost = system.cost.as_ref();
+        cost.map_or(Ok(Exact::ONE), |cost| self.exchange(cost.currency))
     }
 
     /// A line for the whole period. Taxes and exchange rates of such lines are those in force when the period ends.
@@ -249,6 +293,7 @@ impl SystemCosts<'_> {
             taxed_at: self.last_slot().start,
             completeness: self.completeness(system),
             corrects: None,
+            correction: None,
             reason: None,
             pricing: None,
             allocation: None,

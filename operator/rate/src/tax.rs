@@ -46,15 +46,11 @@ pub(crate) fn statement(book: &PriceBook, agency: String, mut lines: Vec<Line>) 
     match book.rounded {
         Rounded::Line => {
             for (indices, part) in &parts {
-                spread(book, &mut lines, indices, &part.amount);
+                let weights: Vec<Exact> = indices.iter().map(|index| lines[*index].amount.clone()).collect();
+                spread(book, &mut lines, indices, &weights, &part.amount);
             }
         }
-        Rounded::Bill => {
-            let mut taxed: Vec<usize> = parts.iter().flat_map(|(indices, _)| indices.iter().copied()).collect();
-            taxed.sort_unstable();
-            taxed.dedup();
-            spread(book, &mut lines, &taxed, &tax);
-        }
+        Rounded::Bill => spread_sum(book, &mut lines, &parts, &tax),
     }
     Statement {
         agency,
@@ -78,9 +74,20 @@ fn tax_groups(book: &PriceBook, lines: &[Line]) -> BTreeMap<(String, Exact), Vec
     groups
 }
 
-fn spread(book: &PriceBook, lines: &mut [Line], indices: &[usize], tax: &Exact) {
-    let weights: Vec<Exact> = indices.iter().map(|index| lines[*index].amount.clone()).collect();
-    for (index, part) in indices.iter().zip(largest_remainder(tax, book.line_places(), &weights)) {
+/// Where only the sum of all taxes is rounded, each line bears its part of it by what its own taxes come to.
+fn spread_sum(book: &PriceBook, lines: &mut [Line], parts: &[(Vec<usize>, TaxPart)], tax: &Exact) {
+    let mut due: BTreeMap<usize, Exact> = BTreeMap::new();
+    for (indices, part) in parts {
+        for index in indices {
+            *due.entry(*index).or_default() += &lines[*index].amount * &part.rate;
+        }
+    }
+    let (indices, weights): (Vec<usize>, Vec<Exact>) = due.into_iter().unzip();
+    spread(book, lines, &indices, &weights, tax);
+}
+
+fn spread(book: &PriceBook, lines: &mut [Line], indices: &[usize], weights: &[Exact], tax: &Exact) {
+    for (index, part) in indices.iter().zip(largest_remainder(tax, book.line_places(), weights)) {
         lines[*index].tax += part;
     }
 }

@@ -1,7 +1,7 @@
 //! The period, cut wherever a price, an exchange rate or a tax changes.
 
 use jiff::Timestamp;
-use maru_meter::Interval;
+use maru_meter::{Exact, Interval};
 
 use crate::book::{Item, PriceBook};
 use crate::period::Period;
@@ -21,6 +21,15 @@ pub(crate) struct Segment {
     pub(crate) slots: std::ops::Range<usize>,
     /// The price version; none before the first.
     pub(crate) version: Option<usize>,
+}
+
+/// The time of one line of a meter, and what each record's quantity in it is rounded up to.
+#[derive(Clone, Debug)]
+pub(crate) struct Piece {
+    pub(crate) interval: Interval,
+    /// Its first slot.
+    pub(crate) slot: usize,
+    pub(crate) increment: Option<Exact>,
 }
 
 impl Timeline {
@@ -56,6 +65,18 @@ impl Timeline {
     pub(crate) fn slot_at(&self, moment: Timestamp) -> Option<usize> {
         let index = self.bounds.partition_point(|bound| *bound <= moment).checked_sub(1)?;
         (index < self.len()).then_some(index)
+    }
+
+    /// The pieces that records of a meter are cut into.
+    pub(crate) fn pieces(&self, book: &PriceBook, meter: &str) -> Vec<Piece> {
+        let item = |version: usize| book.versions[version].items.get(meter);
+        let segments = self.segments(book, item).into_iter();
+        let piece = |segment: Segment| Piece {
+            interval: segment.interval,
+            slot: segment.slots.start,
+            increment: segment.version.and_then(item).and_then(|item| item.increment.clone()),
+        };
+        segments.map(piece).collect()
     }
 
     /// The segments of an item, which differs from version to version; `item` finds it in a version.

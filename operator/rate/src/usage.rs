@@ -12,7 +12,7 @@ use crate::book::{Item, PriceBook};
 use crate::cost_pool::PoolUse;
 use crate::period::Period;
 use crate::pool::{Participant, participants};
-use crate::timeline::Timeline;
+use crate::timeline::{Piece, Timeline};
 use crate::total::Total;
 use crate::world::World;
 
@@ -39,7 +39,7 @@ pub enum UsageError {
 }
 
 /// The usage of a period, to which records are added in any order and which is then rated.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Usage<'a> {
     pub(crate) book: &'a PriceBook,
     pub(crate) world: &'a World,
@@ -52,6 +52,8 @@ pub struct Usage<'a> {
     /// System and meter of each driver.
     drivers: HashSet<(u32, u32)>,
     driver_use: HashMap<Key, DriverUse>,
+    /// Where records of a meter are cut before each part is rounded up.
+    increments: HashMap<u32, Vec<Piece>>,
     pool_use: PoolUse,
 }
 
@@ -113,12 +115,17 @@ impl<'a> Usage<'a> {
         let (mut names, mut drivers, mut shared) = (Names::default(), HashSet::new(), BTreeMap::new());
         for (name, system) in &world.systems {
             let Some(sharing) = &system.sharing else { continue };
-            shared.insert(name.clone(), participants(world, &book.zone, period, name, sharing));
+            if system.pool(period.month).is_some() {
+                shared.insert(name.clone(), participants(world, &book.zone, period, name, sharing));
+            }
             if let Some(driver) = &sharing.driver {
                 drivers.insert((names.number(name), names.number(driver)));
             }
         }
         let (cells, driver_use) = (HashMap::new(), HashMap::new());
+        let meters = book.metered_in_increments().into_iter();
+        let increments = meters.map(|meter| (names.number(meter), timeline.pieces(book, meter)));
+        let increments = increments.collect();
         Self {
             book,
             world,
@@ -129,6 +136,7 @@ impl<'a> Usage<'a> {
             cells,
             drivers,
             driver_use,
+            increments,
             pool_use: PoolUse::new(),
         }
     }
@@ -154,6 +162,9 @@ impl<'a> Usage<'a> {
             self.add_driver(record, key, whole);
             return Ok(());
         }
+        if self.increments.contains_key(&key.2) {
+            return self.add_in_increments(record, key, whole);
+        }
         let Some(total) = u64::try_from(whole.length().as_nanos()).ok().and_then(NonZeroU64::new) else {
             if let Some(slot) = self.timeline.slot_at(record.start) {
                 self.add_to_slot(record, key, slot, None)?;
@@ -169,6 +180,67 @@ impl<'a> Usage<'a> {
         Ok(())
     }
 
+    /// Cuts a record where its item's line is cut, and rounds each part up to the increment there.
+    fn add_in_increments(&mut self, record: &UsageRecord, key: Key, whole: Interval) -> Result<(), UsageError> {
+        let pieces = self.increments.get(&key.2).cloned().unwrap_or_default();
+        for piece in pieces {
+            let Some(inside) = whole_or_instant(whole, piece.interval) else {
+                continue;
+            };
+            self.check_unit(record, piece.slot)?;
+            let mut part = Total::default();
+            match NonZeroU64::new(nanos(whole)) {
+                None => part.add(&record.quantity, record.completeness),
+                Some(total) => part.add_part(&record.quantity, nanos(inside), total, record.completeness),
+            }
+            let quantity = rounded_up(&part.value(), piece.increment.as_ref());
+            let cell = self.cell(record, key);
+            cell.slot(piece.slot).add(&quantity, record.completeness);
+        }
+        Ok(())
+    }
+
+    /// Whether a record can be added; some of it must be in the period to matter.
+    pub(crate) fn admits(&self, record: &UsageRecord) -> Result<bool, UsageError> {
+        record.check()?;
+        let whole = Interval {
+            start: record.start,
+            end: record.end,
+        };
+        if whole_or_instant(whole, self.period.interval).is_none() {
+            return Ok(false);
+        }
+        for slot in 0..self.timeline.len() {
+            if whole_or_instant(whole, self.timeline.slot(slot)).is_some() {
+                self.check_unit(record, slot)?;
+            }
+        }
+        Ok(true)
+    }
+
+    fn check_unit(&self, record: &UsageRecord, slot: usize) -> Result<(), UsageError> {
+        let Some(item) = self.item_at(slot, &record.meter) else {
+            return Ok(());
+        };
+        if record.unit.is_empty() || *record.unit == *item.unit {
+            return Ok(());
+        }
+        Err(UsageError::Unit {
+            id: record.id.clone(),
+            meter: record.meter.clone(),
+            unit: record.unit.clone(),
+            allowed: item.unit.to_string(),
+        })
+    }
+
+    fn cell(&mut self, record: &UsageRecord, key: Key) -> &mut Cell {
+        let cell = self.cells.entry(key).or_default();
+        if !record.unit.is_empty() && cell.unit.as_ref().is_none_or(|unit| **unit > *record.unit) {
+            cell.unit = Some(record.unit.as_str().into());
+        }
+        cell
+    }
+
     fn add_to_slot(
         &mut self,
         record: &UsageRecord,
@@ -176,25 +248,11 @@ impl<'a> Usage<'a> {
         slot: usize,
         part: Option<(u64, NonZeroU64)>,
     ) -> Result<(), UsageError> {
-        let item = self.item_at(slot, &record.meter);
-        if let Some(item) = item.filter(|item| !record.unit.is_empty() && *record.unit != *item.unit) {
-            let (id, meter, unit) = (record.id.clone(), record.meter.clone(), record.unit.clone());
-            return Err(UsageError::Unit {
-                id,
-                meter,
-                unit,
-                allowed: item.unit.to_string(),
-            });
-        }
-        let quantity = rounded_up(&record.quantity, item.and_then(|item| item.increment.as_ref()));
-        let cell = self.cells.entry(key).or_default();
-        if !record.unit.is_empty() && cell.unit.as_ref().is_none_or(|unit| **unit > *record.unit) {
-            cell.unit = Some(record.unit.as_str().into());
-        }
-        let sum = cell.slot(slot);
+        self.check_unit(record, slot)?;
+        let sum = self.cell(record, key).slot(slot);
         match part {
-            None => sum.add(&quantity, record.completeness),
-            Some((part, total)) => sum.add_part(&quantity, part, total, record.completeness),
+            None => sum.add(&record.quantity, record.completeness),
+            Some((part, total)) => sum.add_part(&record.quantity, part, total, record.completeness),
         }
         Ok(())
     }
@@ -332,7 +390,7 @@ fn rounded_up(quantity: &Exact, increment: Option<&Exact>) -> Exact {
 }
 
 /// Names as numbers, so that a million records do not hold a million copies of them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Names {
     numbers: HashMap<Arc<str>, u32>,
     texts: Vec<Arc<str>>,

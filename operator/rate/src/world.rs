@@ -11,6 +11,7 @@ use crate::card::{amount, share};
 use crate::cost::{CostPlan, Retirement};
 use crate::cost_pool::CostPool;
 use crate::currency::Currency;
+use crate::period::Month;
 use crate::refusal::Refusal;
 
 /// The agencies and systems that usage is rated for.
@@ -56,6 +57,8 @@ pub(crate) struct StandardRate {
     pub(crate) fiscal_year: i32,
     /// In the cost's currency.
     pub(crate) unit_price: Exact,
+    /// How far the account may be from zero, in the card's currency.
+    pub(crate) carry_forward_limit: Option<Exact>,
 }
 
 /// An agency's part in a shared system.
@@ -162,6 +165,12 @@ impl World {
         self.systems.get(system)?.sharing.as_ref()
     }
 
+    /// Whether a system has a pool in a month.
+    pub(crate) fn has_pool(&self, system: &str, month: Month) -> bool {
+        let pool = self.systems.get(system).and_then(|system| system.pool(month));
+        pool.is_some()
+    }
+
     /// The full name of a system that a usage record of an agency names: `namespace/name` and `unassigned` are full already.
     /// A bare name is a system of the agency's own namespaces, else the only system of that name anywhere, else one that no
     /// manifest describes, in the namespace that is named after the agency.
@@ -182,6 +191,14 @@ impl World {
             (Some(only), None) => only.clone(),
             _ => format!("{agency}/{system}"),
         }
+    }
+}
+
+impl System {
+    /// What its cost is shared by in a month. After that of its retirement there is nothing left to share.
+    pub(crate) fn pool(&self, month: Month) -> Option<&Sharing> {
+        let ended = self.retirement.as_ref().is_some_and(|end| Month::of(end.date) < month);
+        self.sharing.as_ref().filter(|_| !ended)
     }
 }
 
@@ -210,6 +227,11 @@ impl Sharing {
             (SharingMode::StandardRate, Some(rate)) => Some(StandardRate {
                 fiscal_year: rate.fiscal_year,
                 unit_price: amount(&at("standardRate.unitPrice"), &rate.unit_price)?,
+                carry_forward_limit: rate
+                    .carry_forward_limit
+                    .as_ref()
+                    .map(|text| amount(&at("standardRate.carryForwardLimit"), text))
+                    .transpose()?,
             }),
         };
         Ok(Self {

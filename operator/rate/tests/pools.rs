@@ -304,3 +304,62 @@ fn each_line_of_a_pool_says_which_part_of_the_whole_it_is_and_by_what_it_was_spl
         ["WeightAndUse 0.3 of 40000000", "WeightAndUse 0.7 of 40000000"]
     );
 }
+
+/// A record of a month after October.
+fn in_month(record: UsageRecord, day: &str) -> UsageRecord {
+    let start = format!("{day}T00:00:00Z").parse().unwrap();
+    UsageRecord {
+        id: format!("{} {day}", record.id),
+        start,
+        end: start,
+        ..record
+    }
+}
+
+#[test]
+fn after_the_month_of_its_retirement_a_system_has_no_pool_and_its_owner_pays_what_it_still_uses() {
+    let records = [
+        in_month(used("mois", "cpu.reserved", "100"), "2026-11-05"),
+        in_month(used("moel", "cpu.reserved", "7"), "2026-11-05"),
+        in_month(used("moel", "requests.count", "1000"), "2026-11-05"),
+    ];
+    let rate = "mode: StandardRate, standardRate: {fiscalYear: 2026, unitPrice: '31.20'}";
+    for mode in ["mode: Actual", rate] {
+        let mut world = docs(
+            &format!("sharing: {{acceptsAll: true, driver: requests.count, {mode}}}"),
+            "retirement: {date: '2026-10-20', policy: Owner}",
+        );
+        subscribe(&mut world, "moel", "1", "2026-01-01", None);
+        let november = Card::of(PRICES).rate_in(&world, "2026-11", &records, &Carry::default());
+        let expected = "\
+moel
+mois/docs Usage cpu.reserved 7 70
+subtotal 70 tax 0 total 70
+mois
+mois/docs Usage cpu.reserved 100 1000
+subtotal 1000 tax 0 total 1000";
+        assert_eq!(bills(&november), expected, "{mode}");
+        assert!(november.recoveries().is_empty(), "{mode}");
+        let warnings = november.warnings().join("\n");
+        assert!(
+            warnings.contains("agency `moel` used 1000 of driver `requests.count` of mois/docs"),
+            "{warnings}"
+        );
+    }
+}
+
+#[test]
+fn what_an_agency_would_pay_alone_is_written_off_in_minor_units_as_any_build_is() {
+    let mut world = docs("sharing: {acceptsAll: true}", "");
+    // 1000 over 7 months: floor(1000/7) is 142 in the first month, where the exact part is 142.857.
+    let spec = serde_json::json!({
+        "systemRef": {"namespace": "mois", "name": "docs"}, "from": "2026-01-01",
+        "standalone": {"builds": [{"name": "own", "amount": "1000", "inServiceDate": "2026-10-01", "months": 7}]},
+    });
+    let spec: SystemSubscriptionSpec = serde_json::from_value(spec).unwrap();
+    world.add_subscription("moel", &spec).unwrap();
+    let rated = october(&world, &[]);
+    assert_eq!(rated.savings()[0].standalone.to_string(), "142");
+    assert_eq!(rated.statements()[0].savings, rated.savings());
+    assert!(rated.statements()[1].savings.is_empty());
+}

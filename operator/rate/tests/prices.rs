@@ -230,3 +230,68 @@ fn prices_in_a_currency_without_a_rate_are_an_error_that_names_the_field() {
         "{error}"
     );
 }
+
+#[test]
+fn each_part_of_a_record_that_is_cut_is_rounded_up_to_the_increment() {
+    let items = |increment: &str| {
+        format!(
+            "- {{meter: m, unit: hour, model: PerUnit, unitPrice: '100', increment: '{increment}'}}
+- {{meter: k, unit: hour, model: PerUnit, unitPrice: '1', currency: USD, increment: '1'}}"
+        )
+    };
+    // Two days of 0.8 each, of which the second begins at the change: 0.8 is a whole hour before it and two halves after it.
+    let card = Card::of(&items("1"))
+        .version("2026-10-11T00:00:00+09:00", &items("0.5"))
+        .exchange("2026-01-01T00:00:00+09:00", "USD", "1000")
+        .exchange("2026-10-20T00:00:00+09:00", "USD", "2000");
+    let mut across = record("nts/a", "m", "1.6");
+    across.start = "2026-10-09T15:00:00Z".parse().unwrap();
+    across.end = "2026-10-11T15:00:00Z".parse().unwrap();
+    let bill = card.bill("2026-10", std::slice::from_ref(&across));
+    assert_eq!(
+        bill,
+        "nts/a Usage m 1 100\nnts/a Usage m 1 100\nsubtotal 200 tax 0 total 200"
+    );
+    // The dollar changes on the 20th: that cuts what is priced in dollars and nothing else.
+    let around = |meter: &str| {
+        let mut around = record("nts/a", meter, "1.2");
+        around.start = "2026-10-18T15:00:00Z".parse().unwrap();
+        around.end = "2026-10-20T15:00:00Z".parse().unwrap();
+        card.bill("2026-10", &[around])
+    };
+    assert_eq!(around("m"), "nts/a Usage m 1.5 150\nsubtotal 150 tax 0 total 150");
+    assert_eq!(
+        around("k"),
+        "nts/a Usage k 1 1000\nnts/a Usage k 1 2000\nsubtotal 3000 tax 0 total 3000"
+    );
+    // The month cuts too: one of three hours is October's, and 0.7 / 3 is rounded up by itself.
+    let mut before = record("nts/a", "m", "0.7");
+    before.start = "2026-09-30T13:00:00Z".parse().unwrap();
+    before.end = "2026-09-30T16:00:00Z".parse().unwrap();
+    assert_eq!(
+        card.bill("2026-10", &[before]),
+        "nts/a Usage m 1 100\nsubtotal 100 tax 0 total 100"
+    );
+    // An instant is not cut.
+    let mut instant = record("nts/a", "m", "0.7");
+    (instant.start, instant.end) = (across.end, across.end);
+    assert_eq!(
+        card.bill("2026-10", &[instant]),
+        "nts/a Usage m 1 100\nsubtotal 100 tax 0 total 100"
+    );
+}
+
+#[test]
+fn where_the_bill_is_rounded_a_line_bears_the_tax_of_its_own_rate() {
+    let card = Card::of("- {meter: m, unit: u, model: PerUnit, unitPrice: '1'}")
+        .rounding("Bill", "HalfUp")
+        .tax("2026-01-01T00:00:00+09:00", "0.10")
+        .tax("2026-10-16T12:00:00+09:00", "0.20");
+    let rated = card.rate("2026-10", &[record("nts/a", "m", "2000")]);
+    let taxes: Vec<_> = rated.statements()[0]
+        .lines
+        .iter()
+        .map(|line| line.tax.to_string())
+        .collect();
+    assert_eq!(taxes, ["100", "200"]);
+}

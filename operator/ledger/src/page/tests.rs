@@ -23,6 +23,7 @@ pub(crate) fn line(charge: Charge, amount: &str) -> Line {
         taxed_at: start,
         completeness: Completeness::Complete,
         corrects: None,
+        correction: None,
         reason: None,
         pricing: None,
         allocation: None,

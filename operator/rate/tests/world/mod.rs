@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use maru_crds::RateCardSpec;
 use maru_meter::UsageRecord;
-use maru_rate::{Period, RateError, Rated, Usage, World, card};
+use maru_rate::{Course, Period, RateError, Rated, Usage, World, card};
 
 /// A rate card that is written piece by piece.
 pub(crate) struct Card {
@@ -105,6 +105,18 @@ impl Card {
             usage.add(record).unwrap();
         }
         usage.rate_after(carry).unwrap()
+    }
+
+    /// Rates months one after the other, each issued 72 hours after its end.
+    pub(crate) fn course(&self, world: &World, months: &str, records: &[UsageRecord]) -> Vec<Rated> {
+        let book = card::read(&self.spec()).unwrap();
+        let months = maru_rate::Month::range(months).unwrap();
+        let periods = months.into_iter().map(|month| Period::new(month, &book.zone).unwrap());
+        let mut course = Course::new(&book, world, periods, Course::GRACE);
+        for record in records {
+            course.add(record).unwrap();
+        }
+        course.rate(&maru_rate::Carry::default()).unwrap()
     }
 
     pub(crate) fn try_rate(&self, month: &str, records: &[UsageRecord]) -> Result<Rated, RateError> {

@@ -1,0 +1,252 @@
+//! Periods rated one after the other, as they are issued: with what each carries into the next, and with corrections of what became known
+//! after it was issued.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use maru_meter::UsageRecord;
+
+use crate::book::PriceBook;
+use crate::carry::{Carry, Recovery};
+use crate::charge::Rated;
+use crate::correct::Standing;
+use crate::period::Period;
+use crate::rating::RateError;
+use crate::recover::LinesByAgency;
+use crate::usage::{Usage, UsageError};
+use crate::worked::Worked;
+use crate::world::World;
+
+/// Periods that follow on each other, to which usage is added in any order and which are then rated.
+#[derive(Debug)]
+pub struct Course<'a> {
+    book: &'a PriceBook,
+    legs: Vec<Leg<'a>>,
+    /// When the last period before the first was issued.
+    before: Timestamp,
+    /// Records of earlier periods that only a bill of this course could have taken in.
+    earlier: u64,
+}
+
+/// A period on the way.
+#[derive(Debug)]
+struct Leg<'a> {
+    period: Period,
+    /// What was known when it was issued, and what was corrected since.
+    usage: Usage<'a>,
+    issued: Timestamp,
+    /// What became known later, by the place of the period whose bill is the next to be issued.
+    late: BTreeMap<usize, Vec<UsageRecord>>,
+    /// What became known after the last period was issued.
+    beyond: u64,
+}
+
+/// A period that was billed.
+#[derive(Debug)]
+struct Billed {
+    standing: Standing,
+    carry_in: Carry,
+    carry_out: Carry,
+    recoveries: Vec<Recovery>,
+    warnings: Vec<String>,
+}
+
+/// What a bill says of earlier periods.
+#[derive(Debug, Default)]
+struct Corrections {
+    lines: LinesByAgency,
+    recoveries: Vec<Recovery>,
+    warnings: Vec<String>,
+}
+
+impl<'a> Course<'a> {
+    /// How long after its end a period is issued, where nothing else is said.
+    pub const GRACE: SignedDuration = SignedDuration::from_hours(72);
+
+    /// Periods in the order of time, each issued `grace` after its end.
+    pub fn new(
+        book: &'a PriceBook,
+        world: &'a World,
+        periods: impl IntoIterator<Item = Period>,
+        grace: SignedDuration,
+    ) -> Self {
+        let after = |moment: Timestamp| moment.checked_add(grace).unwrap_or(Timestamp::MAX);
+        let legs: Vec<Leg<'a>> = periods
+            .into_iter()
+            .map(|period| Leg {
+                period,
+                usage: Usage::new(book, world, period),
+                issued: after(period.interval.end),
+                late: BTreeMap::new(),
+                beyond: 0,
+            })
+            .collect();
+        let before = legs
+            .first()
+            .map_or(Timestamp::MIN, |leg| after(leg.period.interval.start));
+        Self {
+            book,
+            legs,
+            before,
+            earlier: 0,
+        }
+    }
+
+    /// Adds what of a record falls into the periods: to the bill of its own period where it was known in time, else to the first one that
+    /// was issued after. Each record is added once.
+    pub fn add(&mut self, record: &UsageRecord) -> Result<(), UsageError> {
+        let Some(known) = record.recorded_at else {
+            return self.legs.iter_mut().try_for_each(|leg| leg.usage.add(record));
+        };
+        let issues: Vec<Timestamp> = self.legs.iter().map(|leg| leg.issued).collect();
+        let next = issues.iter().position(|issued| known <= *issued);
+        for leg in &mut self.legs {
+            if known <= leg.issued {
+                leg.usage.add(record)?;
+            } else if leg.usage.admits(record)? {
+                match next {
+                    Some(next) => leg.late.entry(next).or_default().push(record.clone()),
+                    None => leg.beyond += 1,
+                }
+            }
+        }
+        let first = self.legs.first().map(|leg| leg.period.interval.start);
+        let missed = self.before < known && next.is_some();
+        self.earlier += u64::from(missed && first.is_some_and(|first| record.start < first));
+        Ok(())
+    }
+
+    /// Works all periods out, the first with what the one before it carries.
+    pub fn rate(self, carry: &Carry) -> Result<Vec<Rated>, RateError> {
+        let beyond: Vec<u64> = self.legs.iter().map(|leg| leg.beyond).collect();
+        let earlier = self.earlier;
+        let mut all = if self.legs.iter().all(|leg| leg.late.is_empty()) {
+            self.rate_in_time(carry)?
+        } else {
+            self.rate_and_correct(carry)?
+        };
+        note(&mut all, &beyond, earlier);
+        Ok(all)
+    }
+
+    fn rate_in_time(self, carry: &Carry) -> Result<Vec<Rated>, RateError> {
+        let mut carry = carry.clone();
+        let mut all = Vec::new();
+        for leg in self.legs {
+            let rated = leg.usage.rate_after(&carry)?;
+            carry = rated.carry().clone();
+            all.push(rated);
+        }
+        Ok(all)
+    }
+
+    fn rate_and_correct(mut self, carry: &Carry) -> Result<Vec<Rated>, RateError> {
+        let mut billed: Vec<Billed> = Vec::new();
+        let mut all = Vec::new();
+        for place in 0..self.legs.len() {
+            let (carry_in, corrections) = self.correct(place, carry, &mut billed)?;
+            let leg = &self.legs[place];
+            let worked = leg.usage.clone().work_out(&carry_in)?;
+            billed.push(Billed {
+                standing: Standing::default(),
+                carry_in,
+                carry_out: worked.recovered.carry.clone(),
+                recoveries: worked.recovered.recoveries.clone(),
+                warnings: worked.warnings.clone(),
+            });
+            let rated = corrections.on(worked).rated(self.book, leg.period);
+            for (billed, of) in billed.iter_mut().zip(&self.legs) {
+                for statement in rated.statements() {
+                    billed.standing.enter(statement, rated.month(), of.period.interval);
+                }
+            }
+            all.push(rated);
+        }
+        Ok(all)
+    }
+
+    /// Works the periods before a place out again where anything that became known since changes them, and says what the next one begins with.
+    fn correct(
+        &mut self,
+        place: usize,
+        carry: &Carry,
+        billed: &mut [Billed],
+    ) -> Result<(Carry, Corrections), RateError> {
+        let mut carry = carry.clone();
+        let mut corrections = Corrections::default();
+        for (leg, billed) in self.legs.iter_mut().zip(billed) {
+            let late = leg.late.remove(&place).unwrap_or_default();
+            for record in &late {
+                leg.usage.add(record)?;
+            }
+            if !late.is_empty() || carry != billed.carry_in {
+                let worked = leg.usage.clone().work_out(&carry)?;
+                billed.carry_in = carry;
+                billed.replace(worked, leg.period, &mut corrections);
+            }
+            carry = billed.carry_out.clone();
+        }
+        Ok((carry, corrections))
+    }
+}
+
+impl Billed {
+    fn replace(&mut self, worked: Worked, period: Period, corrections: &mut Corrections) {
+        let Worked {
+            lines,
+            recovered,
+            warnings,
+        } = worked;
+        for (agency, lines) in self.standing.correct(lines) {
+            corrections.lines.entry(agency).or_default().extend(lines);
+        }
+        for now in &recovered.recoveries {
+            let before = self.recoveries.iter().find(|before| before.system == now.system);
+            let before = before.map(|before| (&before.cost, &before.charged));
+            let (cost, charged) = before.map_or((now.cost.clone(), now.charged.clone()), |(cost, charged)| {
+                (&now.cost - cost, &now.charged - charged)
+            });
+            if !cost.is_zero() || !charged.is_zero() {
+                corrections.recoveries.push(Recovery {
+                    cost,
+                    charged,
+                    ..now.clone()
+                });
+            }
+        }
+        let news = warnings.iter().filter(|warning| !self.warnings.contains(warning));
+        let news = news.map(|warning| format!("{} as it is corrected: {warning}", period.month));
+        corrections.warnings.extend(news);
+        self.carry_out = recovered.carry;
+        self.recoveries = recovered.recoveries;
+        self.warnings = warnings;
+    }
+}
+
+impl Corrections {
+    /// Puts them on the bills of a period.
+    fn on(self, mut worked: Worked) -> Worked {
+        for (agency, lines) in self.lines {
+            worked.lines.entry(agency).or_default().extend(lines);
+        }
+        let own = std::mem::take(&mut worked.recovered.recoveries);
+        worked.recovered.recoveries = self.recoveries.into_iter().chain(own).collect();
+        worked.warnings.extend(self.warnings);
+        worked
+    }
+}
+
+/// Says which records are on no bill.
+fn note(all: &mut [Rated], beyond: &[u64], earlier: u64) {
+    for (rated, count) in all.iter_mut().zip(beyond).filter(|(_, count)| **count > 0) {
+        rated.warnings.push(format!(
+            "usage records that became known after the bills were issued, and are left to a later period's: {count}"
+        ));
+    }
+    if let Some(first) = all.first_mut().filter(|_| earlier > 0) {
+        first.warnings.push(format!(
+            "usage records of earlier periods that became known after those were issued: {earlier}; they are corrected by a run that begins with the \
+             earliest of these periods"
+        ));
+    }
+}
