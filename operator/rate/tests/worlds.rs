@@ -2,16 +2,18 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod model;
+mod scenarios;
 
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use maru_crds::{AgencySystemSpec, RateCardSpec, SystemSubscriptionSpec};
+use maru_crds::{AgencySystemSpec, CostPoolSpec, RateCardSpec, SystemSubscriptionSpec};
 use maru_meter::{Exact, UsageRecord};
-use maru_rate::{Period, Rated, Usage, World, card};
-use model::{Item, Lines, Price, Scenario, Use, q};
+use maru_rate::{Carry, Course, Month, Period, RateError, Rated, Usage, World, card};
+use model::{End, Item, Lines, NoUsage, Price, Scenario, Use, q};
 use num_rational::BigRational as Q;
 use proptest::prelude::*;
+use scenarios::scenario;
 use serde_json::{Value, json};
 
 /// October 2026 in Seoul.
@@ -57,15 +59,16 @@ fn item(item: &Item) -> Value {
 fn card_of(scenario: &Scenario) -> RateCardSpec {
     let support =
         json!({"name": "support", "model": "Percentage", "of": ["m0", "m1"], "rate": text(&q(scenario.support, 1000))});
-    let version = |(from, items): &(i64, Vec<Item>)| {
+    let version = |(number, (from, items)): (i64, &(i64, Vec<Item>))| {
         let items: Vec<Value> = items.iter().map(item).chain([support.clone()]).collect();
-        json!({"from": at(*from), "items": items})
+        let minimum = (scenario.rules.minimum * number).to_string();
+        json!({"from": at(*from), "items": items, "minimumCharge": minimum})
     };
     let dollar = |(from, worth): &(i64, Q)| json!({"from": at(*from), "currency": "USD", "rate": text(worth)});
     let tax = |(from, rate): &(i64, Q)| json!({"from": at(*from), "name": "VAT", "rate": text(rate)});
     serde_json::from_value(json!({
         "currency": "KRW", "timeZone": "Asia/Seoul",
-        "versions": scenario.versions.iter().map(version).collect::<Vec<_>>(),
+        "versions": (1..).zip(&scenario.versions).map(version).collect::<Vec<_>>(),
         "exchangeRates": scenario.dollars.iter().map(dollar).collect::<Vec<_>>(),
         "taxes": scenario.taxes.iter().map(tax).collect::<Vec<_>>(),
     }))
@@ -85,11 +88,25 @@ fn world_of(scenario: &Scenario) -> World {
         .filter(|(kind, _)| *kind == "Amortisation")
         .map(|(_, amount)| json!({"name": "build", "amount": (amount * 12).to_string(), "inServiceDate": "2026-01-01", "months": 12}))
         .collect();
-    let spec: AgencySystemSpec = serde_json::from_value(json!({
+    let rules = &scenario.rules;
+    let mut spec = json!({
         "cost": {"currency": "KRW", "builds": builds, "operations": operations},
-        "sharing": {"acceptsAll": true, "fixedShare": text(&q(scenario.fixed_share, 1000)), "driver": "d"},
-    }))
-    .unwrap();
+        "sharing": {
+            "acceptsAll": true, "fixedShare": text(&q(scenario.fixed_share, 1000)), "driver": "d", "onNoUsage": format!("{:?}", rules.no_usage),
+        },
+    });
+    if let Some(price) = &rules.standard_rate {
+        spec["sharing"]["mode"] = json!("StandardRate");
+        spec["sharing"]["standardRate"] = json!({"fiscalYear": 2026, "unitPrice": text(price)});
+    }
+    spec["retirement"] = match rules.end {
+        End::Never => Value::Null,
+        End::Before => json!({"date": "2026-09-30", "policy": "Owner"}),
+        End::Now(owner_alone) => {
+            json!({"date": "2026-10-01", "policy": if owner_alone { "Owner" } else { "Subscribers" }})
+        }
+    };
+    let spec: AgencySystemSpec = serde_json::from_value(spec).unwrap();
     let mut world = World::default();
     for agency in ["a", "b", "c"] {
         world.add_agency(agency, [agency.to_owned()]);
@@ -105,9 +122,23 @@ fn world_of(scenario: &Scenario) -> World {
         };
         let spec: SystemSubscriptionSpec = serde_json::from_value(json!({
             "systemRef": {"namespace": "a", "name": "s0"}, "weight": weight.to_string(), "from": day(*from), "until": day(*until),
+            "standalone": {
+                "builds": [{"name": "own", "amount": rules.alone.0.to_string(), "inServiceDate": "2026-01-01", "months": rules.alone.1}],
+                "operations": [{"name": "team", "monthly": rules.alone.2.to_string(), "from": "2026-01-01"}],
+            },
         }))
         .unwrap();
         world.add_subscription(agency, &spec).unwrap();
+    }
+    if let Some(hall) = &rules.hall {
+        let per_hour = |units: i64| json!([{"from": "2026-01-01", "perHour": units.to_string()}]);
+        let spec: CostPoolSpec = serde_json::from_value(json!({
+            "currency": "KRW", "driver": "m1", "operations": [{"name": "hall", "monthly": hall.monthly.to_string(), "from": "2026-01-01"}],
+            "idle": if hall.platform_pays_idle { "Platform" } else { "Proportional" }, "platformAgencyRef": {"name": "c"},
+            "capacity": hall.capacity.map_or_else(|| json!([]), per_hour),
+        }))
+        .unwrap();
+        world.add_cost_pool("hall", &spec).unwrap();
     }
     world
 }
@@ -125,6 +156,10 @@ fn rate(scenario: &Scenario, records: &[UsageRecord]) -> Rated {
 }
 
 fn rate_in(world: &World, scenario: &Scenario, records: &[UsageRecord]) -> Rated {
+    try_rate_in(world, scenario, records).unwrap()
+}
+
+fn try_rate_in(world: &World, scenario: &Scenario, records: &[UsageRecord]) -> Result<Rated, RateError> {
     let book = card::read(&card_of(scenario)).unwrap();
     let period = Period::new("2026-10".parse().unwrap(), &book.zone).unwrap();
     assert_eq!(period.interval.length().as_secs(), END);
@@ -132,7 +167,7 @@ fn rate_in(world: &World, scenario: &Scenario, records: &[UsageRecord]) -> Rated
     for record in records {
         usage.add(record).unwrap();
     }
-    usage.rate().unwrap()
+    usage.rate()
 }
 
 fn records(scenario: &Scenario) -> Vec<UsageRecord> {
@@ -144,20 +179,25 @@ fn records(scenario: &Scenario) -> Vec<UsageRecord> {
         .collect()
 }
 
+fn key_of(agency: &str, line: &maru_rate::Line) -> (String, String, String, String, i64) {
+    let name = line.meter.as_deref().or(line.item.as_deref()).unwrap_or("-");
+    let start = line.interval.start.duration_since(at(0)).as_secs();
+    let system = line.system.as_deref().unwrap_or("-");
+    (
+        agency.to_owned(),
+        system.to_owned(),
+        line.charge.name().to_owned(),
+        name.to_owned(),
+        start,
+    )
+}
+
 /// The engine's lines in the form of the model's.
 fn lines_of(rated: &Rated) -> Lines {
     let mut lines = Lines::new();
     for statement in rated.statements() {
         for line in &statement.lines {
-            let name = line.meter.as_deref().or(line.item.as_deref()).unwrap_or("-").to_owned();
-            let start = line.interval.start.duration_since(at(0)).as_secs();
-            let key = (
-                statement.agency.clone(),
-                line.system.as_deref().unwrap().to_owned(),
-                line.charge.name().to_owned(),
-                name,
-                start,
-            );
+            let key = key_of(&statement.agency, line);
             let before = lines.insert(key, line.amount.to_string().parse().unwrap());
             assert!(before.is_none(), "one line for each system, charge, name and time");
         }
@@ -165,132 +205,63 @@ fn lines_of(rated: &Rated) -> Lines {
     lines
 }
 
-fn decimal(most: i64) -> impl Strategy<Value = Q> {
-    (0..=most * 1000).prop_map(|thousandths| q(thousandths, 1000))
+/// How many random cases are tried; `PROPTEST_CASES` asks for more.
+fn cases(default: u32) -> ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok());
+    ProptestConfig {
+        cases: asked.unwrap_or(default),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
 }
 
-fn tier_list() -> impl Strategy<Value = Vec<(Option<Q>, Q, Q)>> {
-    (
-        prop::collection::btree_set(1i64..500_000, 0..4),
-        prop::collection::vec((decimal(20), 0i64..50), 5),
-    )
-        .prop_map(|(bounds, prices)| {
-            let bounds = bounds.into_iter().map(|bound| Some(q(bound, 1000))).chain([None]);
-            bounds
-                .zip(prices)
-                .map(|(bound, (price, fee))| (bound, price, q(fee, 1)))
-                .collect()
-        })
+/// The same month with room for all that was used.
+fn roomy(mut scenario: Scenario) -> Scenario {
+    if scenario.hall_is_too_small() {
+        scenario.rules.hall.as_mut().unwrap().capacity = None;
+    }
+    scenario
 }
 
-fn items() -> impl Strategy<Value = Vec<Item>> {
-    let prices = (
-        decimal(50),
-        decimal(300),
-        tier_list(),
-        tier_list(),
-        1i64..5000,
-        decimal(30),
-        decimal(100),
-    );
-    (prices, any::<[bool; 4]>()).prop_map(|((price, included, graduated, volume, size, package, free), dollars)| {
-        let prices = [
-            Price::PerUnit { price, included },
-            Price::Graduated(graduated),
-            Price::Volume(volume),
-            Price::Package {
-                size: q(size, 100),
-                price: package,
-                included: free,
-            },
-        ];
-        let items = ["m0", "m1", "m2", "m3"].into_iter().zip(prices).zip(dollars);
-        items
-            .map(|((meter, price), in_dollars)| Item {
-                meter,
-                in_dollars,
-                price,
-            })
-            .collect()
-    })
-}
-
-fn uses() -> impl Strategy<Value = Vec<Use>> {
-    let system = prop::sample::select(vec!["a/s0", "b/s1", "c/s2"]);
-    let meter = prop::sample::select(vec!["m0", "m1", "m2", "m3", "d"]);
-    let agency = prop::sample::select(vec!["a", "b", "c"]);
-    let one = (
-        agency,
-        system,
-        meter,
-        decimal(400),
-        -2 * DAY..END + DAY,
-        prop_oneof![Just(0i64), 1..3 * DAY, Just(3600i64)],
-    );
-    let made = one.prop_map(|(agency, system, meter, quantity, start, length)| {
-        // The driver of a/s0 is used there only; elsewhere it would be a meter without a price.
-        let system = if meter == "d" { "a/s0" } else { system };
-        Use {
-            agency,
-            system,
-            meter,
-            quantity,
-            start,
-            end: start + length,
-        }
-    });
-    prop::collection::vec(made, 0..25)
-}
-
-fn scenario() -> impl Strategy<Value = Scenario> {
-    let changes = |most: usize| prop::collection::btree_set(1..END, 0..most);
-    let starts =
-        |first: i64, more: std::collections::BTreeSet<i64>| std::iter::once(first).chain(more).collect::<Vec<_>>();
-    let prices = (changes(3), prop::collection::vec(items(), 3))
-        .prop_map(move |(more, items)| starts(-DAY, more).into_iter().zip(items).collect::<Vec<_>>());
-    let dollars = (changes(3), prop::collection::vec(1i64..2000, 3)).prop_map(move |(more, worths)| {
-        starts(-DAY, more)
-            .into_iter()
-            .zip(worths.into_iter().map(|worth| q(worth * 10 + 1, 10)))
-            .collect::<Vec<_>>()
-    });
-    let taxes = (changes(2), prop::collection::vec(0i64..250, 2)).prop_map(move |(more, rates)| {
-        starts(-DAY, more)
-            .into_iter()
-            .zip(rates.into_iter().map(|rate| q(rate, 1000)))
-            .collect::<Vec<_>>()
-    });
-    let joins = (0i64..5, -3i64..33, 1i64..40, 0i64..5, -3i64..33, 1i64..40).prop_map(|(wb, fb, lb, wc, fc, lc)| {
-        vec![
-            ("b", wb, fb * DAY, (fb + lb) * DAY),
-            ("c", wc, fc * DAY, (fc + lc) * DAY),
-        ]
-    });
-    let pool = (0i64..10_000_000, 0i64..10_000_000)
-        .prop_map(|(build, run)| vec![("Amortisation", build), ("Operations", run)]);
-    (prices, dollars, taxes, 0i64..300, uses(), pool, 0i64..=1000, joins).prop_map(
-        |(versions, dollars, taxes, support, uses, pool, fixed_share, joins)| Scenario {
-            end: END,
-            versions,
-            dollars,
-            taxes,
-            support,
-            uses,
-            pool,
-            fixed_share,
-            joins,
-        },
-    )
+/// October and November, in which a part of October's use became known when October was issued.
+fn late_november(scenario: &Scenario, records: &[UsageRecord]) -> Rated {
+    let (world, book) = (world_of(scenario), card::read(&card_of(scenario)).unwrap());
+    let months = Month::range("2026-10..2026-11").unwrap();
+    let periods = months.into_iter().map(|month| Period::new(month, &book.zone).unwrap());
+    let mut course = Course::new(&book, &world, periods, Course::GRACE);
+    for record in records {
+        course.add(record).unwrap();
+    }
+    course.rate(&Carry::default()).unwrap().pop().unwrap()
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(1000))]
 
     #[test]
     fn the_engine_and_the_model_agree_on_every_figure(scenario in scenario()) {
-        let rated = rate(&scenario, &records(&scenario));
+        let (world, records) = (world_of(&scenario), records(&scenario));
+        let rated = try_rate_in(&world, &scenario, &records);
+        if scenario.hall_is_too_small() {
+            prop_assert!(matches!(rated, Err(RateError::NegativeIdle(_))));
+            return Ok(());
+        }
+        let rated = rated.unwrap();
         let lines = lines_of(&rated);
         prop_assert_eq!(&lines, &scenario.lines());
+        let platform = scenario.platform();
+        let carry = serde_json::to_value(rated.carry()).unwrap();
+        let carried = carry["pools"].get(model::SHARED).map_or("0", |amount| amount.as_str().unwrap());
+        prop_assert_eq!(carried, scenario.carried(platform.clone()).to_string());
+        let recovered: Vec<_> = rated.recoveries().iter().map(|one| (one.charged.to_string(), one.cost.to_string())).collect();
+        let expected = scenario.recovered(platform).map(|(charged, cost)| (charged.to_string(), cost.to_string()));
+        prop_assert_eq!(recovered, Vec::from_iter(expected));
+        let figures = |saving: &maru_rate::Saving| {
+            let figures = [&saving.fee, &saving.standalone, &saving.saving].map(|amount| amount.to_string().parse().unwrap());
+            (saving.agency.clone(), figures)
+        };
+        let savings: BTreeMap<String, [num_bigint::BigInt; 3]> = rated.savings().iter().map(figures).collect();
+        prop_assert_eq!(savings, scenario.savings(&lines));
         for statement in rated.statements() {
             prop_assert_eq!(statement.tax.to_string(), scenario.tax_of(&statement.agency, &lines).to_string());
         }
@@ -298,6 +269,7 @@ proptest! {
 
     #[test]
     fn a_bill_always_adds_up(scenario in scenario()) {
+        let scenario = roomy(scenario);
         let rated = rate(&scenario, &records(&scenario));
         for statement in rated.statements() {
             let amounts: Exact = statement.lines.iter().map(|line| &line.amount).sum();
@@ -305,6 +277,10 @@ proptest! {
             prop_assert_eq!((&amounts, &taxes), (&statement.subtotal, &statement.tax));
             prop_assert_eq!(&statement.subtotal + &statement.tax, statement.total.clone());
         }
+        let mut all_now = scenario.clone();
+        (all_now.rules.standard_rate, all_now.rules.end, all_now.rules.no_usage) = (None, End::Never, NoUsage::ByWeight);
+        all_now.rules.hall = None;
+        let rated = rate(&all_now, &records(&all_now));
         for (kind, total) in &scenario.pool {
             let lines = rated.statements().iter().flat_map(|statement| &statement.lines);
             let parts: Exact = lines.filter(|line| line.charge.name() == *kind).map(|line| &line.amount).sum();
@@ -314,6 +290,7 @@ proptest! {
 
     #[test]
     fn neither_the_order_of_records_nor_a_cut_in_time_changes_a_bill(scenario in scenario(), cuts in prop::collection::vec(0i64..=100, 25)) {
+        let scenario = roomy(scenario);
         let records = records(&scenario);
         let rated = rate(&scenario, &records);
         let mut backwards = records;
@@ -334,6 +311,35 @@ proptest! {
         let cut_records = self::records(&cut);
         let cut_rated = rate(&cut, &cut_records);
         prop_assert_eq!(rated.statements(), cut_rated.statements());
+    }
+
+    #[test]
+    fn what_came_late_is_billed_as_the_model_says_that_it_differs(scenario in scenario(), late in prop::collection::vec(any::<bool>(), 25)) {
+        let scenario = roomy(scenario);
+        let mut records = records(&scenario);
+        let mut known = scenario.clone();
+        known.uses.clear();
+        for ((record, one), late) in records.iter_mut().zip(&scenario.uses).zip(late) {
+            if late {
+                record.recorded_at = Some("2026-11-20T00:00:00Z".parse().unwrap());
+            } else {
+                known.uses.push(one.clone());
+            }
+        }
+        let mut expected = scenario.lines();
+        for (key, amount) in known.lines() {
+            *expected.entry(key).or_default() -= amount;
+        }
+        expected.retain(|_, amount| *amount != 0.into());
+        let november = late_november(&scenario, &records);
+        let mut corrections = Lines::new();
+        for statement in november.statements() {
+            for line in statement.lines.iter().filter(|line| line.is_correction(november.interval())) {
+                *corrections.entry(key_of(&statement.agency, line)).or_default() += line.amount.to_string().parse::<num_bigint::BigInt>().unwrap();
+            }
+        }
+        corrections.retain(|_, amount| *amount != 0.into());
+        prop_assert_eq!(corrections, expected);
     }
 
     #[test]

@@ -2,10 +2,14 @@
 //! are whole numbers, money is a fraction of another crate, and everything is looked up again each time.
 #![allow(clippy::unwrap_used, reason = "a model for tests")]
 
+mod costs;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use num_bigint::BigInt;
 use num_rational::BigRational as Q;
+
+pub(crate) use costs::{End, Hall, NoUsage, Rules};
 
 /// A month of seconds, `0..end`, and all that happens in it.
 #[derive(Clone, Debug)]
@@ -26,6 +30,7 @@ pub(crate) struct Scenario {
     pub(crate) fixed_share: i64,
     /// Agency, weight and the seconds from and until; of `a/s0`.
     pub(crate) joins: Vec<(&'static str, i64, i64, i64)>,
+    pub(crate) rules: Rules,
 }
 
 /// The owner of `a/s0`, whose driver is the meter `d`.
@@ -152,16 +157,29 @@ impl Scenario {
                 self.meter(agency, meter, &mut own);
             }
             self.percentages(agency, &mut own);
+            let mut charged = BigInt::from(0);
             for (key, amount) in own {
-                if agency == OWNER && key.1 == SHARED {
+                if agency == OWNER && key.1 == SHARED && self.has_pool() {
                     platform += amount;
                 } else {
+                    charged += &amount;
                     lines.insert(key, amount);
                 }
             }
+            self.fill_up(agency, &charged, &mut lines);
         }
-        self.split_pool(platform, &mut lines);
+        self.shared_cost(platform, &mut lines);
+        self.hall(&mut lines);
         lines
+    }
+
+    /// The last version's minimum is that of the month: each version asks for once more than the one before.
+    fn fill_up(&self, agency: &str, charged: &BigInt, lines: &mut Lines) {
+        let times = self.version(self.end - 1).unwrap() + 1;
+        let missing = BigInt::from(self.rules.minimum) * BigInt::from(times) - charged;
+        if missing > BigInt::from(0) {
+            lines.insert((agency.into(), "-".into(), "Minimum".into(), "-".into(), 0), missing);
+        }
     }
 
     fn meter(&self, agency: &str, meter: &str, lines: &mut Lines) {
@@ -231,60 +249,6 @@ impl Scenario {
         }
     }
 
-    fn split_pool(&self, platform: BigInt, lines: &mut Lines) {
-        let mut members: BTreeMap<&str, Member> = BTreeMap::new();
-        members.insert(OWNER, (q(1, 1), vec![(0, self.end)]));
-        for (agency, weight, from, until) in &self.joins {
-            let (from, until) = ((*from).max(0), (*until).min(self.end));
-            if from < until {
-                members.insert(agency, (q(weight * (until - from), self.end), vec![(from, until)]));
-            }
-        }
-        let used = |agency: &str, windows: &[(i64, i64)]| {
-            let own = self
-                .uses
-                .iter()
-                .filter(|u| u.agency == agency && u.system == SHARED && u.meter == DRIVER);
-            let parts = own.flat_map(|u| {
-                windows
-                    .iter()
-                    .filter_map(move |(from, until)| Self::part(u, *from, *until))
-            });
-            parts.fold(q(0, 1), |sum, part| sum + part)
-        };
-        let weights = members.values().fold(q(0, 1), |sum, (weight, _)| sum + weight);
-        let driven = members
-            .iter()
-            .fold(q(0, 1), |sum, (agency, (_, windows))| sum + used(agency, windows));
-        let fixed = q(self.fixed_share, 1000);
-        let ratios: Vec<(&str, Q)> = members
-            .iter()
-            .map(|(agency, (weight, windows))| {
-                let by_weight = weight / &weights;
-                if driven == q(0, 1) {
-                    return (*agency, by_weight);
-                }
-                (
-                    *agency,
-                    &fixed * by_weight + (q(1, 1) - &fixed) * used(agency, windows) / &driven,
-                )
-            })
-            .collect();
-        let mut totals: Vec<(&str, BigInt)> = self
-            .pool
-            .iter()
-            .map(|(kind, amount)| (*kind, BigInt::from(*amount)))
-            .collect();
-        totals.push(("Platform", platform));
-        for (kind, total) in totals {
-            if total != BigInt::from(0) {
-                for (agency, part) in split(&total, &ratios) {
-                    lines.insert((agency, SHARED.into(), kind.into(), "-".into(), 0), part);
-                }
-            }
-        }
-    }
-
     /// The tax of an agency: for each rate, on the sum of the lines that it holds for.
     pub(crate) fn tax_of(&self, agency: &str, lines: &Lines) -> BigInt {
         let mut bases: BTreeMap<Q, BigInt> = BTreeMap::new();
@@ -343,9 +307,6 @@ fn split(amount: &BigInt, weights: &[(&str, Q)]) -> Vec<(String, BigInt)> {
     }
     parts
 }
-
-/// Weight, and when it took part.
-type Member = (Q, Vec<(i64, i64)>);
 
 /// What came before in the month.
 struct Before {
