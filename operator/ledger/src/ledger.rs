@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use jiff::Timestamp;
-use maru_rate::{Carry, Month, Rated};
+use maru_rate::{Carry, Month, Rated, Statement};
 
+use crate::corrects::Numbers;
 use crate::digest::Inputs;
 use crate::draft::{Closing, Draft, Known, More, key};
 use crate::error::LedgerError;
@@ -137,7 +138,11 @@ impl Ledger {
             drafts.extend(more(&known)?);
             let known: Known<'_> = known.iter().map(|page| (key(&page.0), page)).collect();
             let mut new: Vec<&mut Draft> = Vec::new();
+            let mut numbers = Numbers::default();
             for draft in drafts.iter_mut() {
+                if let Some(statement) = draft.statement_mut() {
+                    numbers.put(statement, |period| books.known(issue.issuer, period))?;
+                }
                 if !draft.is_known(&known)? {
                     draft.check_references(books, issue.issuer)?;
                     new.push(draft);
@@ -164,6 +169,12 @@ impl Ledger {
         let stored = self.store.pages(issuer, &month.to_string())?;
         let bills = stored.into_iter().filter(|(head, _)| head.number.is_some());
         bills.map(|(head, content)| record::page(head, &content)).collect()
+    }
+
+    /// A statement that corrects issued bills, with their numbers in place of their periods, as the ledger would issue it.
+    pub fn with_numbers(&mut self, issuer: &str, mut statement: Statement) -> Result<Statement, LedgerError> {
+        Numbers::default().put(&mut statement, |period| self.store.pages(issuer, period))?;
+        Ok(statement)
     }
 
     /// What the pools of an issued period carry into the next one; nothing where the period was not issued.

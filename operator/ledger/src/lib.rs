@@ -5,6 +5,7 @@
 //! refuse the same things: see `docs/decisions/2026-11-24-ledger.md`.
 
 mod account;
+mod corrects;
 mod credit;
 mod digest;
 mod draft;
