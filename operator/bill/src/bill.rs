@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use maru_ledger::Page;
 use maru_meter::{Completeness, Exact};
-use maru_rate::{Charge, Line};
+use maru_rate::{Charge, Line, Saving};
 use serde::Serialize;
 
 /// One agency's bill for one period. It is made from a ledger page only, so that what is shown is what was booked.
@@ -30,6 +30,9 @@ pub struct Bill {
     pub total: Exact,
     /// What it is made of.
     pub lines: Vec<BillLine>,
+    /// What the agency pays for each system that it shares beside what it would pay alone, where it says so.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub savings: Vec<Saving>,
 }
 
 /// What kind of bill.
@@ -94,6 +97,7 @@ impl Bill {
             tax: statement.tax.clone(),
             total: statement.total.clone(),
             lines: statement.lines.iter().map(BillLine::of).collect(),
+            savings: statement.savings.clone(),
         }
     }
 }

@@ -65,6 +65,17 @@ fn one(text: &mut String, bill: &Bill) {
     for reason in bill.lines.iter().filter_map(|line| line.reason.as_ref()) {
         let _ = writeln!(text, "note: {reason}");
     }
+    for saving in &bill.savings {
+        let money = |amount: &Exact| money(amount, &bill.currency);
+        let _ = writeln!(
+            text,
+            "saving: {} costs {} shared and {} alone: {} saved",
+            saving.system,
+            money(&saving.fee),
+            money(&saving.standalone),
+            money(&saving.saving)
+        );
+    }
 }
 
 /// The columns of a row; wide letters such as Hangul take two places in a terminal.
@@ -89,11 +100,7 @@ fn row(line: &BillLine, currency: &str) -> [String; 7] {
     [
         line.system.as_deref().unwrap_or("all systems").to_owned(),
         line.charge.name().to_owned(),
-        line.meter
-            .as_deref()
-            .or(line.item.as_deref())
-            .unwrap_or_default()
-            .to_owned(),
+        what_for(line),
         line.quantity.as_ref().map(shown_quantity).unwrap_or_default() + mark,
         line.unit.as_deref().unwrap_or_default().to_owned(),
         line.unit_price
@@ -102,6 +109,15 @@ fn row(line: &BillLine, currency: &str) -> [String; 7] {
             .unwrap_or_default(),
         money(&line.amount, currency),
     ]
+}
+
+/// The meter or cost item, and the line that is corrected.
+fn what_for(line: &BillLine) -> String {
+    let name = line.meter.as_deref().or(line.item.as_deref()).unwrap_or_default();
+    let corrects = line.corrects.as_ref().map(|corrects| format!(" (corrects {corrects})"));
+    format!("{name}{}", corrects.unwrap_or_default())
+        .trim_start()
+        .to_owned()
 }
 
 fn shown_quantity(quantity: &Exact) -> String {

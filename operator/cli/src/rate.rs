@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use maru_bill::{Bill, Focus};
-use maru_rate::{Carry, Month, Period, Usage};
+use maru_rate::{Carry, Course, Month, Period};
 use serde::Serialize;
 
 use crate::manifests::Manifests;
@@ -26,7 +26,8 @@ pub struct RateArgs {
     /// How rows of CSV and Parquet files that are not usage records become such (docs/usage-files.md).
     #[arg(long, value_name = "MAPPING.yaml")]
     mapping: Option<PathBuf>,
-    /// The month, such as 2026-10, or the first and the last one: 2026-10..2026-12.
+    /// The month, such as 2026-10, or the first and the last one: 2026-10..2026-12. Each month is taken to be issued 72 hours after its end: a
+    /// usage record with a later `recordedAt` is a correction on the next bill.
     #[arg(long, value_name = "YYYY-MM[..YYYY-MM]")]
     period: String,
     /// How to print: table, json, yaml, csv (a row for each line), or focus[=1.2|1.4][,DATASET][,csv|parquet], where DATASET is cost-and-usage
@@ -102,28 +103,22 @@ impl Outcome {
 
 fn rated(args: &RateArgs, manifests: &Manifests) -> Result<Outcome, Problem> {
     let months = Month::range(&args.period).map_err(|error| Problem::new(format!("--period: {error}")))?;
-    let mut usages = Vec::new();
+    let mut periods = Vec::new();
     for month in months {
         let period = Period::new(month, &manifests.book.zone)
             .ok_or_else(|| Problem::new(format!("--period: {month} is beyond the calendar")))?;
-        usages.push(Usage::new(&manifests.book, &manifests.world, period));
+        periods.push(period);
     }
     let mapping = args.mapping.as_deref().map(Mapping::read).transpose()?;
-    let mut files = UsageFiles::new(&usages).with_mapping(mapping);
+    let mut files = UsageFiles::new(&periods).with_mapping(mapping);
+    let mut course = Course::new(&manifests.book, &manifests.world, periods, Course::GRACE);
     for file in &args.usage {
-        files.read(file, |record| {
-            usages
-                .iter_mut()
-                .try_for_each(|usage| usage.add(record).map_err(|error| error.to_string()))
-        })?;
+        files.read(file, |record| course.add(record).map_err(|error| error.to_string()))?;
     }
 
     let mut bills = Vec::new();
     let mut warnings = manifests.warnings.clone();
-    let mut carry = Carry::default();
-    for usage in usages {
-        let rated = usage.rate_after(&carry).map_err(Problem::new)?;
-        carry = rated.carry().clone();
+    for rated in course.rate(&Carry::default()).map_err(Problem::new)? {
         let pages = maru_ledger::draft(&rated).map_err(Problem::new)?;
         bills.extend(pages.iter().map(Bill::of));
         warnings.extend(

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use maru_ledger::{Digest, Inputs, Ledger, Naming, Page};
-use maru_rate::{Carry, Line, Month, Period, Rated, Statement, Usage};
+use maru_rate::{Carry, Course, Line, Month, Period, Rated, Statement};
 
 use crate::Printed;
 use crate::manifests::Manifests;
@@ -143,50 +143,76 @@ fn check_figures(ledger: &mut Ledger, args: &VerifyArgs, page: &Page, report: &m
         report.say("figures: a credit note is worked out from the bill that it refers to; its lines were checked with the books");
         return Ok(());
     }
+    let problem = |error| Problem::new(format!("--ledger: {error}"));
     let month: Month = page.month().parse().map_err(Problem::new)?;
-    let before = Month::of(month.first_day().yesterday().map_err(Problem::new)?);
+    let first = first_corrected(ledger, args, month)?;
     let carry = ledger
-        .carry(&args.issuer, before)
-        .map_err(Problem::new)?
+        .carry(&args.issuer, before(first)?)
+        .map_err(problem)?
         .unwrap_or_default();
-    let (rated, inputs) = work_out(&args.files, &args.usage, month, &carry)?;
+    let (rated, inputs) = work_out(&args.files, &args.usage, (first, month), &carry)?;
     match page.inputs() {
         Some(named) => check_inputs(named, &inputs, report),
         None => report.say("inputs: the bill names none; it was issued before they were kept"),
     }
     let agency = &page.statement().agency;
     match rated.statements().iter().find(|statement| statement.agency == *agency) {
-        Some(again) => compare(page.statement(), again, report),
+        Some(again) => {
+            let again = ledger.with_numbers(&args.issuer, again.clone()).map_err(problem)?;
+            compare(page.statement(), &again, report);
+        }
         None => report.differs(&format!("{agency} gets no bill for {month} from these files")),
     }
     Ok(())
 }
 
-/// Works a month out from files, after what the month before carries on, and names what it was worked out from.
+/// The earliest period that the bills of a month correct, or those of the months up to it.
+fn first_corrected(ledger: &mut Ledger, args: &VerifyArgs, month: Month) -> Result<Month, Problem> {
+    let zone = Manifests::read(&args.files)?.book.zone;
+    let (mut first, mut at) = (month, month);
+    while first <= at {
+        let pages = ledger.pages(&args.issuer, at);
+        let pages = pages.map_err(|error| Problem::new(format!("--ledger: {error}")))?;
+        let lines = pages.iter().flat_map(|page| &page.statement().lines);
+        let corrections = lines.filter(|line| line.correction.is_some());
+        let months = corrections.map(|line| Month::of(line.interval.start.to_zoned(zone.clone()).date()));
+        first = months.min().unwrap_or(first).min(first);
+        at = before(at)?;
+    }
+    Ok(first)
+}
+
+fn before(month: Month) -> Result<Month, Problem> {
+    month.first_day().yesterday().map(Month::of).map_err(Problem::new)
+}
+
+/// Works a month out from files, and names what it was worked out from. Where it corrects earlier months, they are worked out before it, after
+/// what the month before the first of them carries on.
 pub fn work_out(
     files: &[PathBuf],
     usage_files: &[PathBuf],
-    month: Month,
+    (first, month): (Month, Month),
     carry: &Carry,
 ) -> Result<(Rated, Inputs), Problem> {
     let manifests = Manifests::read(files)?;
-    let period = Period::new(month, &manifests.book.zone)
-        .ok_or_else(|| Problem::new(format!("{month} is beyond the calendar")))?;
-    let mut naming = Naming::new(period.interval);
+    let mut periods = Vec::new();
+    for month in Month::range(&format!("{first}..{month}")).map_err(Problem::new)? {
+        let period = Period::new(month, &manifests.book.zone)
+            .ok_or_else(|| Problem::new(format!("{month} is beyond the calendar")))?;
+        periods.push(period);
+    }
+    let beyond = || Problem::new(format!("{month} is beyond the calendar"));
+    let mut naming = Naming::new(periods.last().ok_or_else(beyond)?.interval);
     Manifests::read_and_name(files, &mut naming)?;
-    let mut usages = [Usage::new(&manifests.book, &manifests.world, period)];
-    let mut reader = UsageFiles::new(&usages);
+    let mut reader = UsageFiles::new(&periods);
+    let mut course = Course::new(&manifests.book, &manifests.world, periods, Course::GRACE);
     for file in usage_files {
         reader.read(file, |record| {
             naming.usage(record).map_err(|error| error.to_string())?;
-            usages
-                .iter_mut()
-                .try_for_each(|usage| usage.add(record))
-                .map_err(|error| error.to_string())
+            course.add(record).map_err(|error| error.to_string())
         })?;
     }
-    let [usage] = usages;
-    let rated = usage.rate_after(carry).map_err(Problem::new)?;
+    let rated = course.rate(carry).map_err(Problem::new)?.pop().ok_or_else(beyond)?;
     Ok((rated, naming.inputs()))
 }
 

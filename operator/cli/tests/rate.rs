@@ -81,6 +81,64 @@ fn several_periods_are_rated_one_after_another() {
 }
 
 #[test]
+fn use_that_became_known_late_is_corrected_on_the_next_months_bill() {
+    let folder = tempfile::tempdir().unwrap();
+    let usage = folder.path().join("usage.jsonl");
+    let line = |id: &str, quantity: &str, known: &str| {
+        format!(
+            "{{\"id\":\"{id}\",\"agency\":\"nts\",\"system\":\"hometax\",\"meter\":\"cpu.reserved\",\"quantity\":\"{quantity}\",\
+             \"start\":\"2026-10-05T00:00:00Z\",\"end\":\"2026-10-05T01:00:00Z\"{known}}}\n"
+        )
+    };
+    let late = line("2", "10", ",\"recordedAt\":\"2026-11-20T00:00:00Z\"");
+    std::fs::write(&usage, line("1", "100", "") + &late).unwrap();
+    let usage = usage.to_str().unwrap();
+    let arguments = ["-f", "card.yaml", "--usage", usage, "--period", "2026-10..2026-11"];
+    insta::assert_snapshot!(text(&rate(&arguments).stdout));
+    let document: serde_json::Value =
+        serde_json::from_slice(&rate(&[&arguments[..], &["-o", "json"]].concat()).stdout).unwrap();
+    let november = &document["bills"][1];
+    assert_eq!(
+        (&november["period"], &november["subtotal"]),
+        (&"2026-11".into(), &"455".into())
+    ); // 10 × 42.5 and 7 % of it
+    for line in november["lines"].as_array().unwrap() {
+        assert!(
+            ["2026-10/1", "2026-10/2"].contains(&line["corrects"].as_str().unwrap()),
+            "{line}"
+        );
+        assert_eq!(line["periodStart"], "2026-09-30T15:00:00Z");
+    }
+}
+
+#[test]
+fn what_a_subscriber_saves_stands_on_its_bill() {
+    let arguments = [
+        "-f",
+        "card.yaml",
+        "systems.yaml",
+        "--usage",
+        "usage.jsonl",
+        "--period",
+        "2026-10",
+        "--agency",
+        "moel",
+    ];
+    let table = text(&rate(&arguments).stdout);
+    assert!(
+        table.contains("saving: mois/docs costs 39,966,694 shared and 27,000,000 alone: -12,966,694 saved"),
+        "{table}"
+    );
+    let document: serde_json::Value =
+        serde_json::from_slice(&rate(&[&arguments[..], &["-o", "json"]].concat()).stdout).unwrap();
+    let saving = &document["bills"][0]["savings"][0];
+    assert_eq!(
+        (&saving["system"], &saving["standalone"]),
+        (&"mois/docs".into(), &"27000000".into())
+    );
+}
+
+#[test]
 fn a_wrong_manifest_is_named_by_file_and_line_with_what_is_allowed() {
     let folder = tempfile::tempdir().unwrap();
     let card = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/card.yaml")).unwrap();

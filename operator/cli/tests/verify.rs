@@ -15,7 +15,7 @@ fn here() -> PathBuf {
 fn issued(address: &str) {
     let (files, usage) = ([here().join("card.yaml")], [here().join("usage.jsonl")]);
     let month = "2026-10".parse().unwrap();
-    let (rated, inputs) = maru_cli::verify::work_out(&files, &usage, month, &Carry::default()).unwrap();
+    let (rated, inputs) = maru_cli::verify::work_out(&files, &usage, (month, month), &Carry::default()).unwrap();
     let issue = Issue {
         issuer: "maru",
         fiscal_year: 2026,
@@ -152,4 +152,37 @@ fn what_is_not_there_is_said_and_nothing_is_made() {
     issued(&ledger);
     let (code, text) = verify(&["2026-000099", "--ledger", &ledger]);
     assert!(code == 2 && text.contains("has issued no bill 2026-000099"), "{text}");
+}
+
+#[test]
+fn a_bill_that_corrects_an_earlier_one_is_worked_out_with_the_months_that_it_corrects() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = folder.path().join("ledger.sqlite").display().to_string();
+    let usage = folder.path().join("usage.jsonl");
+    let line = |id: &str, month: u32, known: &str| {
+        format!(
+            "{{\"id\":\"{id}\",\"agency\":\"nts\",\"system\":\"hometax\",\"meter\":\"cpu.reserved\",\"quantity\":\"100\",\
+             \"start\":\"2026-{month}-05T00:00:00Z\",\"end\":\"2026-{month}-05T01:00:00Z\"{known}}}\n"
+        )
+    };
+    let late = line("2", 10, ",\"recordedAt\":\"2026-11-20T00:00:00Z\"");
+    std::fs::write(&usage, line("1", 10, "") + &late + &line("3", 11, "")).unwrap();
+    let (files, usages) = ([here().join("card.yaml")], [usage.clone()]);
+    let (october, november) = ("2026-10".parse().unwrap(), "2026-11".parse().unwrap());
+    for months in [(october, october), (october, november)] {
+        let (rated, inputs) = maru_cli::verify::work_out(&files, &usages, months, &Carry::default()).unwrap();
+        let issue = Issue {
+            issuer: "maru",
+            fiscal_year: 2026,
+            at: "2026-12-04T00:00:00Z".parse().unwrap(),
+            inputs: &inputs,
+        };
+        Ledger::at(&ledger).unwrap().issue(&rated, &issue).unwrap();
+    }
+    let usage = usage.to_str().unwrap();
+    for number in ["2026-000001", "2026-000002"] {
+        let arguments = [number, "--ledger", &ledger, "-f", "card.yaml", "--usage", usage];
+        let (code, text) = verify(&arguments);
+        assert_eq!(code, 0, "{text}");
+    }
 }

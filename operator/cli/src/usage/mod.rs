@@ -16,7 +16,7 @@ use std::path::Path;
 
 use maru_lake::Lake;
 use maru_meter::{Interval, UsageRecord};
-use maru_rate::Usage;
+use maru_rate::Period;
 
 use self::mapping::Mapping;
 use crate::problem::Problem;
@@ -37,11 +37,18 @@ pub(crate) struct UsageFiles {
 }
 
 impl UsageFiles {
-    /// Nothing read yet; `usages` are the periods that are rated.
-    pub(crate) fn new(usages: &[Usage<'_>]) -> Self {
-        let period = |usage: &Usage<'_>| usage.period().interval;
-        let start = usages.iter().map(|usage| period(usage).start).min().unwrap_or_default();
-        let end = usages.iter().map(|usage| period(usage).end).max().unwrap_or_default();
+    /// Nothing read yet; `periods` are those that are rated.
+    pub(crate) fn new(periods: &[Period]) -> Self {
+        let start = periods
+            .iter()
+            .map(|period| period.interval.start)
+            .min()
+            .unwrap_or_default();
+        let end = periods
+            .iter()
+            .map(|period| period.interval.end)
+            .max()
+            .unwrap_or_default();
         Self {
             wanted: Interval { start, end },
             seen: HashMap::new(),
