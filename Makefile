@@ -7,9 +7,13 @@ DENY_HOME := $(CACHE)/cargo-deny-$(DENY_VERSION)
 DENY := $(DENY_HOME)/bin/cargo-deny
 CLUSTER := $(CARGO) run --quiet --package maru-test-cluster --bin maru-cluster --
 
+MUTANTS_VERSION := 27.1.0
+MUTANTS_HOME := $(CACHE)/cargo-mutants-$(MUTANTS_VERSION)
+MUTANTS := $(MUTANTS_HOME)/bin/cargo-mutants
+
 AREA ?= 02
 
-.PHONY: help demo test bench check generate check-generated check-dependencies cluster cluster-down
+.PHONY: help demo test bench mutants check generate check-generated check-dependencies cluster cluster-down
 
 help: ## What each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -28,6 +32,14 @@ bench: ## Measure an area against its targets: make bench AREA=01 (ground floor,
 check: check-generated check-dependencies ## Format, lints as errors, licences and sources of dependencies, generated files up to date
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- --deny warnings
+
+mutants: $(MUTANTS) ## Change the billing engine and the ledger in each small way, and see that a test notices: make mutants PACKAGE=maru-rate SHARD=0/8
+	CARGO_TARGET_DIR= PROPTEST_CASES=$(or $(CASES),100) $(MUTANTS) mutants --package $(or $(PACKAGE),maru-rate) $(if $(SHARD),--shard $(SHARD)) \
+		$(if $(FILE),--file $(FILE)) --jobs 1 --baseline skip --timeout 120 --build-timeout 300 --output $(CACHE)/mutants -- --lib --tests
+
+$(MUTANTS):
+	@echo "building cargo-mutants $(MUTANTS_VERSION) into $(MUTANTS_HOME)"
+	@CARGO_TARGET_DIR= $(CARGO) install --quiet --locked --root $(MUTANTS_HOME) cargo-mutants@$(MUTANTS_VERSION)
 
 generate: ## Write the manifests of the kinds and their chart from the types in crds/src
 	@$(CARGO) run --quiet --package maru-crds --bin maru-crdgen
