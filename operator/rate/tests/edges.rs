@@ -1,0 +1,290 @@
+//! Moments that lie on a border, and what a person is told.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+mod world;
+
+use maru_crds::{AgencySystemSpec, CostPoolSpec, SystemSubscriptionSpec};
+use maru_meter::{Completeness, UsageRecord};
+use maru_rate::{Carry, Rated, World};
+use serde_json::json;
+use world::{Card, record};
+
+const PRICE: &str = "- {meter: m, unit: u, model: PerUnit, unitPrice: '1'}";
+
+fn instant(system: &str, meter: &str, quantity: &str, at: &str) -> UsageRecord {
+    let mut record = record(system, meter, quantity);
+    (record.start, record.end) = (at.parse().unwrap(), at.parse().unwrap());
+    record.id = format!("{} {at}", record.id);
+    record
+}
+
+fn amounts(rated: &Rated) -> Vec<String> {
+    let lines = rated.statements().iter().flat_map(|statement| &statement.lines);
+    lines.map(|line| line.amount.to_string()).collect()
+}
+
+#[test]
+fn an_instant_belongs_to_what_begins_at_it() {
+    let card = Card::of(PRICE).version("2026-10-11T00:00:00+09:00", &PRICE.replace("'1'", "'1000'"));
+    for (at, expected) in [
+        ("2026-09-30T14:59:59.999999999Z", &[][..]),
+        ("2026-09-30T15:00:00Z", &["1"]),
+        ("2026-10-10T14:59:59.999999999Z", &["1"]),
+        ("2026-10-10T15:00:00Z", &["1000"]),
+        ("2026-10-31T14:59:59.999999999Z", &["1000"]),
+        ("2026-10-31T15:00:00Z", &[]),
+    ] {
+        assert_eq!(
+            amounts(&card.rate("2026-10", &[instant("nts/a", "m", "1", at)])),
+            expected,
+            "{at}"
+        );
+    }
+}
+
+#[test]
+fn a_price_that_begins_with_the_month_or_with_the_next_one_makes_one_line() {
+    let next = PRICE.replace("'1'", "'1000'");
+    for (from, expected) in [
+        ("2026-10-01T00:00:00+09:00", ["7000"]),
+        ("2026-11-01T00:00:00+09:00", ["7"]),
+    ] {
+        let card = Card::of(PRICE).version(from, &next);
+        assert_eq!(
+            amounts(&card.rate("2026-10", &[record("nts/a", "m", "7")])),
+            expected,
+            "{from}"
+        );
+    }
+}
+
+fn shared() -> World {
+    let spec =
+        "{cost: {currency: KRW, operations: [{name: run, monthly: '1000', from: '2026-01-01', to: '2026-11-01'}]},
+        sharing: {accepts: [{agency: moel}], driver: d}}";
+    let spec: AgencySystemSpec = serde_saphyr::from_str(spec).unwrap();
+    let mut world = World::default();
+    for agency in ["mois", "moel", "nts"] {
+        world.add_agency(agency, [agency.to_owned()]);
+    }
+    world.add_system("mois", "docs", &spec).unwrap();
+    world
+}
+
+fn subscribe(world: &mut World, agency: &str, system: &str, from: &str, until: Option<&str>) {
+    let (namespace, name) = system.split_once('/').unwrap();
+    let spec = json!({"systemRef": {"namespace": namespace, "name": name}, "from": from, "until": until});
+    let spec: SystemSubscriptionSpec = serde_json::from_value(spec).unwrap();
+    world.add_subscription(agency, &spec).unwrap();
+}
+
+#[test]
+fn driver_use_at_the_moment_of_joining_counts_and_at_that_of_leaving_no_longer() {
+    let mut world = shared();
+    subscribe(&mut world, "moel", "mois/docs", "2026-10-11", Some("2026-10-21"));
+    for (at, counts) in [
+        ("2026-10-10T14:59:59Z", false),
+        ("2026-10-10T15:00:00Z", true),
+        ("2026-10-20T14:59:59Z", true),
+        ("2026-10-20T15:00:00Z", false),
+    ] {
+        let mut used = instant("mois/docs", "d", "3", at);
+        used.agency = "moel".to_owned();
+        let rated = Card::of(PRICE).rate_in(&world, "2026-10", &[used], &Carry::default());
+        let warned = rated
+            .warnings()
+            .iter()
+            .any(|said| said.contains("agency `moel` used 3 of driver `d`"));
+        assert_eq!(warned, !counts, "{at}");
+        let expected = if counts { ["1000", "0"] } else { ["244", "756"] }; // by weight: 10/31 and 1, of 1000
+        assert_eq!(amounts(&rated), expected, "{at}");
+    }
+}
+
+#[test]
+fn an_operation_is_charged_until_the_month_before_its_end() {
+    let world = shared();
+    for (month, expected) in [
+        ("2025-12", &[][..]),
+        ("2026-01", &["1000"]),
+        ("2026-10", &["1000"]),
+        ("2026-11", &[]),
+    ] {
+        let rated = Card::of(PRICE).rate_in(&world, month, &[], &Carry::default());
+        assert_eq!(amounts(&rated), expected, "{month}");
+    }
+}
+
+#[test]
+fn a_subscription_that_cannot_count_is_said_with_the_reason() {
+    let mut world = shared();
+    world.add_system("mois", "own", &AgencySystemSpec::default()).unwrap();
+    subscribe(&mut world, "moel", "mois/docs", "2026-01-01", None);
+    subscribe(&mut world, "nts", "mois/docs", "2026-01-01", None);
+    subscribe(&mut world, "mois", "mois/docs", "2026-01-01", None);
+    subscribe(&mut world, "nts", "mois/own", "2026-01-01", None);
+    subscribe(&mut world, "nts", "mois/unheard", "2026-01-01", None);
+    let rated = Card::of(PRICE).rate_in(&world, "2026-10", &[], &Carry::default());
+    let expected = [
+        "subscription of agency `nts` to mois/docs does not count: the owner does not accept it",
+        "subscription of agency `mois` to mois/docs does not count: the owner takes part without one",
+        "subscription of agency `nts` to mois/own does not count: no manifest describes that system as shared",
+        "subscription of agency `nts` to mois/unheard does not count: no manifest describes that system as shared",
+    ];
+    assert_eq!(rated.warnings(), expected);
+}
+
+#[test]
+fn a_standard_rate_of_another_year_is_charged_and_said() {
+    let spec = "{cost: {currency: USD, operations: [{name: run, monthly: '10.00', from: '2026-01-01'}]},
+        sharing: {driver: d, mode: StandardRate, standardRate: {fiscalYear: 2026, unitPrice: '0.5'}}}";
+    let spec: AgencySystemSpec = serde_saphyr::from_str(spec).unwrap();
+    let mut world = World::default();
+    world.add_agency("nts", ["nts".to_owned()]);
+    world.add_system("nts", "docs", &spec).unwrap();
+    let card = Card::of(PRICE).exchange("2026-01-01T00:00:00+09:00", "USD", "1000");
+    for (month, at, warned) in [
+        ("2026-10", "2026-10-05T00:00:00Z", false),
+        ("2027-10", "2027-10-05T00:00:00Z", true),
+    ] {
+        let rated = card.rate_in(&world, month, &[instant("nts/docs", "d", "4", at)], &Carry::default());
+        assert_eq!(amounts(&rated), ["2000"]); // 4 × 0.5 dollars
+        let said = rated
+            .warnings()
+            .iter()
+            .any(|said| said.contains("the standard rate of nts/docs is for 2026"));
+        assert_eq!(said, warned, "{month}");
+        let recovery = &rated.recoveries()[0];
+        // A year like this month costs 10 dollars and is 8 dollars behind: 18 dollars over 4 units.
+        assert_eq!(
+            (
+                recovery.balance.to_string(),
+                recovery.next_unit_price.as_ref().unwrap().to_string()
+            ),
+            ("-8000".into(), "4.5".into())
+        );
+    }
+}
+
+#[test]
+fn a_balance_just_at_its_limit_is_not_past_it() {
+    let recovery = |balance: i64, limit: Option<i64>| maru_rate::Recovery {
+        system: "a/b".to_owned(),
+        period: "2026-10".to_owned(),
+        cost: 0.into(),
+        charged: balance.into(),
+        balance: balance.into(),
+        limit: limit.map(Into::into),
+        next_unit_price: None,
+    };
+    for (balance, limit, past) in [
+        (100, Some(100), false),
+        (101, Some(100), true),
+        (-100, Some(100), false),
+        (-101, Some(100), true),
+        (0, Some(0), false),
+        (1_000_000, None, false),
+    ] {
+        assert_eq!(recovery(balance, limit).is_past_limit(), past, "{balance} {limit:?}");
+    }
+}
+
+#[test]
+fn a_system_that_is_retired_leaves_its_account_to_be_settled_by_hand() {
+    let spec = |retirement: &str| {
+        let text = format!(
+            "{{cost: {{currency: KRW, operations: [{{name: run, monthly: '10', from: '2026-01-01'}}]}}, {retirement}
+            sharing: {{driver: d, mode: StandardRate, standardRate: {{fiscalYear: 2026, unitPrice: '1'}}}}}}"
+        );
+        serde_saphyr::from_str::<AgencySystemSpec>(&text).unwrap()
+    };
+    for (retirement, warned) in [("", false), ("retirement: {date: '2026-10-20', policy: Owner},", true)] {
+        let mut world = World::default();
+        world.add_system("nts", "docs", &spec(retirement)).unwrap();
+        let rated = Card::of(PRICE).rate_in(&world, "2026-10", &[], &Carry::default());
+        let said = rated
+            .warnings()
+            .iter()
+            .any(|said| said.contains("no later rate can settle that"));
+        assert_eq!(said, warned);
+        assert_eq!(
+            *rated.carry() == Carry::default(),
+            warned,
+            "nothing is carried out of the last month"
+        );
+    }
+}
+
+#[test]
+fn a_line_is_as_complete_as_the_least_complete_of_what_it_is_made_of() {
+    let spec: CostPoolSpec = serde_saphyr::from_str(
+        "{currency: KRW, driver: m, operations: [{name: hall, monthly: '10', from: '2026-01-01'}]}",
+    )
+    .unwrap();
+    let mut world = shared();
+    world.add_cost_pool("hall", &spec).unwrap();
+    let percentage = format!("{PRICE}\n- {{name: support, model: Percentage, of: [m], rate: '0.5'}}");
+    let marked = |system: &str, meter: &str, at: &str, completeness: Completeness| UsageRecord {
+        completeness,
+        agency: "mois".to_owned(),
+        ..instant(system, meter, "2", at)
+    };
+    for (one, other, expected) in [
+        (Completeness::Complete, Completeness::Complete, Completeness::Complete),
+        (Completeness::Complete, Completeness::Estimated, Completeness::Estimated),
+        (Completeness::Missing, Completeness::Estimated, Completeness::Missing),
+    ] {
+        let records = ["mois/own", "mois/docs"]
+            .into_iter()
+            .zip(["m", "d"])
+            .flat_map(|(system, meter)| {
+                let early = marked(system, meter, "2026-10-05T00:00:00Z", one);
+                [early, marked(system, meter, "2026-10-06T00:00:00Z", other)]
+            });
+        let rated = Card::of(&percentage).rate_in(&world, "2026-10", &records.collect::<Vec<_>>(), &Carry::default());
+        let lines: Vec<_> = rated
+            .statements()
+            .iter()
+            .flat_map(|statement| &statement.lines)
+            .collect();
+        assert_eq!(
+            lines.len(),
+            4,
+            "use, a percentage, the system's and the pool's operations"
+        );
+        assert!(
+            lines.iter().all(|line| line.completeness == expected),
+            "{one:?} {other:?}"
+        );
+    }
+}
+
+#[test]
+fn only_use_says_in_what_unit_and_the_price_book_says_what_is_right() {
+    let card = Card::of(PRICE);
+    let spoken = |unit: &str| UsageRecord {
+        unit: unit.to_owned(),
+        ..record("nts/a", "m", "1")
+    };
+    for unit in ["", "u"] {
+        assert_eq!(amounts(&card.rate("2026-10", &[spoken(unit)])), ["1"]);
+    }
+    let book = maru_rate::card::read(&card.spec()).unwrap();
+    let world = World::default();
+    let period = maru_rate::Period::new("2026-10".parse().unwrap(), &book.zone).unwrap();
+    let error = maru_rate::Usage::new(&book, &world, period)
+        .add(&spoken("v"))
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("unit `v` of meter `m` is not the price book's; allowed is `u`, or none"),
+        "{error}"
+    );
+    let late = UsageRecord {
+        recorded_at: Some("2026-11-20T00:00:00Z".parse().unwrap()),
+        ..spoken("v")
+    };
+    let mut course = maru_rate::Course::new(&book, &world, [period], maru_rate::Course::GRACE);
+    assert_eq!(course.add(&late).unwrap_err(), error);
+}
