@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use maru_ledger::Page;
 use maru_meter::{Completeness, Exact};
-use maru_rate::{Charge, Line, Saving};
+use maru_rate::{Charge, Correction, Line, Saving};
 use serde::Serialize;
 
 /// One agency's bill for one period. It is made from a ledger page only, so that what is shown is what was booked.
@@ -74,6 +74,9 @@ pub struct BillLine {
     pub completeness: Completeness,
     /// The bill and line that it corrects.
     pub corrects: Option<String>,
+    /// Which half of a correction it is. JSON says it by the sign, the time and `corrects`.
+    #[serde(skip)]
+    pub correction: Option<Correction>,
     /// Why the amount is what it is, where that needs words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -103,6 +106,11 @@ impl Bill {
 }
 
 impl BillLine {
+    /// Whether it corrects what an earlier bill said, or left out.
+    pub fn is_correction(&self) -> bool {
+        self.corrects.is_some() || self.correction.is_some()
+    }
+
     fn of(line: &Line) -> Self {
         Self {
             system: line.system.clone(),
@@ -118,6 +126,7 @@ impl BillLine {
             period_end: line.interval.end,
             completeness: line.completeness,
             corrects: line.corrects.clone(),
+            correction: line.correction,
             reason: line.reason.clone(),
         }
     }

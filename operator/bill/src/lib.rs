@@ -16,4 +16,4 @@ pub use json::{json, yaml};
 pub use lines::lines;
 pub use parquet_file::ParquetProblem;
 pub use rows::{Column, Kind, Rows};
-pub use table::{amount, table};
+pub use table::{amount, recovery_table, table};

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use maru_meter::{Completeness, Exact};
-use maru_rate::Currency;
+use maru_rate::{Currency, Recovery};
 use unicode_width::UnicodeWidthStr;
 
 use crate::bill::{Bill, BillLine};
@@ -89,6 +89,32 @@ fn padded(row: &[String; 7], widths: &[usize]) -> String {
         }
     };
     (0..row.len()).map(cell).collect::<Vec<_>>().join("  ")
+}
+
+/// What standard rates recovered, a line a month and system.
+pub fn recovery_table(recoveries: &[Recovery]) -> String {
+    let mut text = String::new();
+    for one in recoveries {
+        let shown = |amount: &Exact| grouped(&amount.to_string());
+        let limit = one.limit.as_ref().map(|limit| {
+            let past = if one.is_past_limit() { ", which it is past" } else { "" };
+            format!(" of {} allowed{past}", shown(limit))
+        });
+        let next = one.next_unit_price.as_ref();
+        let next = next.map(|price| format!("; a rate of {} would settle it in a year like this", shown(price)));
+        let _ = writeln!(
+            text,
+            "recovery: {} in {}: cost {}, charged {}, balance {}{}{}",
+            one.system,
+            one.period,
+            shown(&one.cost),
+            shown(&one.charged),
+            shown(&one.balance),
+            limit.unwrap_or_default(),
+            next.unwrap_or_default()
+        );
+    }
+    text
 }
 
 fn row(line: &BillLine, currency: &str) -> [String; 7] {

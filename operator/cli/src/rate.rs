@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use maru_bill::{Bill, Focus};
-use maru_rate::{Carry, Course, Month, Period};
+use maru_rate::{Carry, Course, Month, Period, Recovery};
 use serde::Serialize;
 
 use crate::manifests::Manifests;
@@ -54,6 +54,7 @@ pub enum Output {
 /// The bills of one price book.
 struct Outcome {
     bills: Vec<Bill>,
+    recoveries: Vec<Recovery>,
     warnings: Vec<String>,
     zone: jiff::tz::TimeZone,
 }
@@ -87,7 +88,7 @@ pub fn run(args: &RateArgs) -> Result<Vec<u8>, Problem> {
 }
 
 impl Outcome {
-    /// One agency's bills, or all.
+    /// One agency's bills, or all, and then what systems recovered.
     fn of_agency(&self, agency: Option<&str>) -> Self {
         let bills = self
             .bills
@@ -95,6 +96,7 @@ impl Outcome {
             .filter(|bill| agency.is_none_or(|agency| bill.agency == agency));
         Self {
             bills: bills.cloned().collect(),
+            recoveries: self.recoveries.iter().filter(|_| agency.is_none()).cloned().collect(),
             warnings: self.warnings.clone(),
             zone: self.zone.clone(),
         }
@@ -117,10 +119,11 @@ fn rated(args: &RateArgs, manifests: &Manifests) -> Result<Outcome, Problem> {
     }
 
     let mut bills = Vec::new();
-    let mut warnings = manifests.warnings.clone();
+    let (mut recoveries, mut warnings) = (Vec::new(), manifests.warnings.clone());
     for rated in course.rate(&Carry::default()).map_err(Problem::new)? {
         let pages = maru_ledger::draft(&rated).map_err(Problem::new)?;
         bills.extend(pages.iter().map(Bill::of));
+        recoveries.extend(rated.recoveries().iter().cloned());
         warnings.extend(
             rated
                 .warnings()
@@ -130,6 +133,7 @@ fn rated(args: &RateArgs, manifests: &Manifests) -> Result<Outcome, Problem> {
     }
     Ok(Outcome {
         bills,
+        recoveries,
         warnings,
         zone: manifests.book.zone.clone(),
     })
@@ -142,11 +146,13 @@ fn print(rated: &Outcome, agency: Option<&str>, output: RateOutput) -> Result<Ve
         return file.print(&focus);
     }
     let shown = rated.of_agency(agency);
-    let (bills, warnings) = (&shown.bills, &shown.warnings);
+    let (bills, recoveries, warnings) = (&shown.bills, &shown.recoveries, &shown.warnings);
     let text = match output {
-        RateOutput::Table | RateOutput::Focus(_) => maru_bill::table(bills, warnings),
-        RateOutput::Json => maru_bill::json(bills, warnings).map_err(Problem::new)?,
-        RateOutput::Yaml => maru_bill::yaml(bills, warnings).map_err(Problem::new)?,
+        RateOutput::Table | RateOutput::Focus(_) => {
+            maru_bill::table(bills, warnings) + &maru_bill::recovery_table(recoveries)
+        }
+        RateOutput::Json => maru_bill::json(bills, recoveries, warnings).map_err(Problem::new)?,
+        RateOutput::Yaml => maru_bill::yaml(bills, recoveries, warnings).map_err(Problem::new)?,
         RateOutput::Csv => maru_bill::lines(bills).csv().map_err(Problem::new)?,
     };
     Ok(text.into_bytes())

@@ -112,6 +112,44 @@ fn use_that_became_known_late_is_corrected_on_the_next_months_bill() {
 }
 
 #[test]
+fn what_a_standard_rate_recovered_is_said_with_the_rate_that_would_settle_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let system = folder.path().join("system.yaml");
+    let manifest = "apiVersion: maru.dev/v1alpha1
+kind: AgencySystem
+metadata: {name: docs, namespace: mois}
+spec:
+  external: {location: \"Data centre Daejeon\"}
+  cost:
+    currency: KRW
+    operations: [{name: maintenance, monthly: \"1000\", from: 2026-01-01}]
+  sharing:
+    acceptsAll: true
+    driver: requests.count
+    mode: StandardRate
+    standardRate: {fiscalYear: 2026, unitPrice: \"8\", carryForwardLimit: \"100\"}
+";
+    std::fs::write(&system, manifest).unwrap();
+    let usage = folder.path().join("usage.jsonl");
+    let line = "{\"id\":\"1\",\"agency\":\"mois\",\"system\":\"docs\",\"meter\":\"requests.count\",\"quantity\":\"50\",\"start\":\"2026-10-05T00:00:00Z\",\"end\":\"2026-10-05T01:00:00Z\"}";
+    std::fs::write(&usage, line).unwrap();
+    let (system, usage) = (system.to_str().unwrap(), usage.to_str().unwrap());
+    let arguments = ["-f", "card.yaml", system, "--usage", usage, "--period", "2026-10"];
+    let table = text(&rate(&arguments).stdout);
+    let recovery = "recovery: mois/docs in 2026-10: cost 1,000, charged 400, balance -600 of 100 allowed, which it is past; a rate of 32 would settle \
+                    it in a year like this";
+    assert!(table.contains(recovery), "{table}"); // (1000 + 600) / 50
+    assert!(table.contains("carryForwardLimit allows 100"), "{table}");
+    let document: serde_json::Value =
+        serde_json::from_slice(&rate(&[&arguments[..], &["-o", "json"]].concat()).stdout).unwrap();
+    let recovery = &document["recoveries"][0];
+    assert_eq!(
+        (&recovery["balance"], &recovery["nextUnitPrice"]),
+        (&"-600".into(), &"32".into())
+    );
+}
+
+#[test]
 fn what_a_subscriber_saves_stands_on_its_bill() {
     let arguments = [
         "-f",

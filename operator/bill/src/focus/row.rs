@@ -181,7 +181,7 @@ impl Row<'_> {
             "BillingAccountType" => own("Agency"),
             "BillingCurrency" | "PricingCurrency" => own(&bill.currency),
             "ChargeCategory" => own(self.category),
-            "ChargeClass" => line.filter(|line| line.corrects.is_some()).and(own("Correction")),
+            "ChargeClass" => line.filter(|line| line.is_correction()).and(own("Correction")),
             "ChargeDescription" => Some(self.description.clone()),
             "ChargeFrequency" => own(match self.category {
                 "Usage" => "Usage-Based",

@@ -89,7 +89,7 @@ fn cost<'a>(bill: &'a Bill, line: &'a BillLine) -> Cost<'a> {
         line.item.as_deref(),
         line.charge,
         line.period_start,
-        line.corrects.is_some(),
+        line.is_correction(),
         line.amount.is_negative(),
     )
 }
