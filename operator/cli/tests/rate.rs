@@ -100,8 +100,8 @@ fn use_that_became_known_late_is_corrected_on_the_next_months_bill() {
     let november = &document["bills"][1];
     assert_eq!(
         (&november["period"], &november["subtotal"]),
-        (&"2026-11".into(), &"455".into())
-    ); // 10 × 42.5 and 7 % of it
+        (&"2026-11".into(), &"454".into())
+    ); // 425, and 7 % of 4675 less that of 4250: 327 − 298
     for line in november["lines"].as_array().unwrap() {
         assert!(
             ["2026-10/1", "2026-10/2"].contains(&line["corrects"].as_str().unwrap()),
