@@ -2,12 +2,13 @@
 
 use clap::Parser;
 use kube::{Client, Config};
-use maru_controller::{Health, Lease, Metrics, Settings, meter};
+use maru_controller::meter::{self, Pace};
+use maru_controller::{Health, Lease, Metrics, Settings};
 use maru_desire::{Platform, RouteApi};
+use maru_lake::Lake;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -30,9 +31,10 @@ struct Arguments {
     /// Where usage records are kept: a directory, or a URL such as `s3://bucket/path`; none given: nothing is metered.
     #[arg(long, env = "MARU_LAKE")]
     lake: Option<PathBuf>,
-    /// How often running pods are metered, in seconds.
-    #[arg(long, env = "MARU_METER_EVERY_SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
-    meter_every_seconds: u64,
+    /// Put the finalizer `maru.dev/metering` on the pods of systems' Deployments and jobs, so that one that ended is kept until its last use is
+    /// recorded. Without it, what ends while no operator runs is an estimate. Needs `--lake`.
+    #[arg(long, env = "MARU_METERING_FINALIZER", default_value_t = true, action = clap::ArgAction::Set)]
+    metering_finalizer: bool,
     /// How many objects are worked on at once.
     #[arg(long, env = "MARU_WORKERS", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: u16,
@@ -58,9 +60,20 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listener = tokio::net::TcpListener::bind(arguments.listen).await?;
     tracing::info!(address = %listener.local_addr()?, "serves metrics and health");
     let http = maru_controller::serve(listener, Arc::clone(&metrics), Arc::clone(&health), shutdown.clone());
-    let metering = arguments.lake.clone().map(|directory| {
-        let every = Duration::from_secs(arguments.meter_every_seconds);
-        tokio::spawn(meter::run(client.clone(), directory, every, shutdown.clone()))
+    let lake = match arguments.lake.clone() {
+        None => None,
+        Some(place) => Some(Arc::new(tokio::task::spawn_blocking(move || Lake::open(place)).await??)),
+    };
+    let metering = lake.as_ref().map(|lake| {
+        let metrics = Arc::clone(&metrics);
+        let loops = meter::run(
+            client.clone(),
+            Arc::clone(lake),
+            Pace::default(),
+            metrics,
+            shutdown.clone(),
+        );
+        tokio::spawn(loops)
     });
     let http = tokio::spawn(http);
     let settings = settings(&client, &arguments).await?;
@@ -102,6 +115,7 @@ async fn settings(client: &Client, arguments: &Arguments) -> Result<Settings, ku
             } else {
                 RouteApi::Ingress
             },
+            metering_finalizer: arguments.lake.is_some() && arguments.metering_finalizer,
             ..Platform::default()
         },
         workers: usize::from(arguments.workers),

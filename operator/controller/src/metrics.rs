@@ -35,6 +35,22 @@ pub struct KindLabels {
     pub kind: &'static str,
 }
 
+/// What is metered.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct SourceLabels {
+    /// `pods` or `volumes`.
+    pub source: &'static str,
+}
+
+/// What is metered, and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RecordLabels {
+    /// `pods` or `volumes`.
+    pub source: &'static str,
+    /// Of records: `Added`, `Bettered`, `Known` or `Conflict`. Of failures the step: `Read`, `Watch`, `Write` or `Keep`.
+    pub outcome: &'static str,
+}
+
 /// All metrics of the operator.
 #[derive(Debug)]
 pub struct Metrics {
@@ -55,6 +71,16 @@ pub struct Metrics {
     pub watch_errors: Family<KindLabels, Counter>,
     /// Objects known, by kind.
     pub objects: Family<KindLabels, Gauge<i64, AtomicI64>>,
+    /// Usage records that were given to the lake.
+    pub usage_records: Family<RecordLabels, Counter>,
+    /// Steps of metering that failed and are tried again.
+    pub metering_failures: Family<RecordLabels, Counter>,
+    /// Objects that are metered.
+    pub metering_objects: Family<SourceLabels, Gauge<i64, AtomicI64>>,
+    /// Objects that are over and not recorded yet.
+    pub metering_waiting: Family<SourceLabels, Gauge<i64, AtomicI64>>,
+    /// The hour, in seconds since 1970, before which everything is recorded.
+    pub metering_closed: Family<SourceLabels, Gauge<i64, AtomicI64>>,
 }
 
 impl Default for Metrics {
@@ -69,8 +95,14 @@ impl Default for Metrics {
             leader: Gauge::default(),
             watch_errors: Family::default(),
             objects: Family::default(),
+            usage_records: Family::default(),
+            metering_failures: Family::default(),
+            metering_objects: Family::default(),
+            metering_waiting: Family::default(),
+            metering_closed: Family::default(),
         };
         metrics.register();
+        metrics.register_metering();
         metrics
     }
 }
@@ -111,6 +143,52 @@ impl Metrics {
             self.watch_errors.clone(),
         );
         registry.register("objects", "Objects known, by kind", self.objects.clone());
+    }
+
+    fn register_metering(&mut self) {
+        let registry = &mut self.registry;
+        registry.register(
+            "usage_records",
+            "Usage records given to the lake, by source and what became of them",
+            self.usage_records.clone(),
+        );
+        registry.register(
+            "metering_failures",
+            "Steps of metering that failed and are tried again, by source and step",
+            self.metering_failures.clone(),
+        );
+        registry.register(
+            "metering_objects",
+            "Objects that are metered, by source",
+            self.metering_objects.clone(),
+        );
+        registry.register(
+            "metering_waiting",
+            "Objects that are over and not recorded yet, by source",
+            self.metering_waiting.clone(),
+        );
+        registry.register_with_unit(
+            "metering_closed",
+            "The time before which everything is recorded, by source",
+            Unit::Seconds,
+            self.metering_closed.clone(),
+        );
+    }
+
+    /// Counts what became of usage records.
+    pub fn metered(&self, source: &'static str, outcome: &'static str, count: usize) {
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        self.usage_records
+            .get_or_create(&RecordLabels { source, outcome })
+            .inc_by(count);
+    }
+
+    /// Counts a step of metering that failed.
+    pub fn metering_failed(&self, source: &'static str, step: &'static str) {
+        let outcome = step;
+        self.metering_failures
+            .get_or_create(&RecordLabels { source, outcome })
+            .inc();
     }
 
     /// The metrics in the OpenMetrics text format.

@@ -7,13 +7,12 @@ use deltalake_core::DeltaTable;
 use deltalake_core::kernel::Action;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use foldhash::{HashMap, HashMapExt};
-use maru_meter::UsageRecord;
+use maru_meter::{Merge, UsageRecord, hour_after, hour_of, merge};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 
 use crate::datafile::{self, DataFile};
 use crate::index::Index;
-use crate::merge::{Merge, merge};
 use crate::table::{Commit, Table};
 use crate::{LakeError, columns};
 
@@ -27,9 +26,10 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 pub struct Appended {
     /// New ones.
     pub added: usize,
-    /// Known ones that took the place of what was known: the same use, reaching further, or measured where there was an estimate.
-    pub grown: usize,
-    /// Known ones, the same or covered by a longer one: nothing was written.
+    /// Known ones that took the place of what was known: the same use, by somebody who knew of its end, or measured where there was an
+    /// estimate.
+    pub bettered: usize,
+    /// Known ones, the same or not as well known as what is there: nothing was written.
     pub known: usize,
     /// Ids that are known with other content. They were refused; what was known still counts.
     pub conflicts: Vec<String>,
@@ -158,7 +158,7 @@ impl Writer {
             };
             match merged {
                 Merge::Replaces => {
-                    appended.grown += 1;
+                    appended.bettered += 1;
                     change.records.insert(record.id.clone(), (*record).clone());
                 }
                 Merge::Covered => appended.known += 1,
@@ -217,15 +217,17 @@ impl Writer {
     }
 }
 
-/// The files of a day in which these ids may be. An id that ends in its record's start is nowhere but with that start.
+/// The files of a day in which these ids may be. An id that ends in the hour of its record is nowhere but with that hour.
 fn relevant<'a>(files: &'a [DataFile], day: &str, records: &[&UsageRecord]) -> Vec<&'a DataFile> {
     let of_day = files.iter().filter(|file| file.day == day);
     let tied = records
         .iter()
-        .all(|record| record.id.ends_with(&record.start.to_string()));
+        .all(|record| record.id.ends_with(&hour_of(record.start).to_string()));
     let starts = || records.iter().map(|record| record.start);
     match (tied, starts().min(), starts().max()) {
-        (true, Some(first), Some(last)) => of_day.filter(|file| file.may_start_within(first, last)).collect(),
+        (true, Some(first), Some(last)) => of_day
+            .filter(|file| file.may_start_within(hour_of(first), hour_after(last)))
+            .collect(),
         _ => of_day.collect(),
     }
 }

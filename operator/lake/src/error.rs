@@ -69,6 +69,9 @@ pub enum LakeError {
         /// Its moment.
         moment: String,
     },
+    /// A name for something kept that a store cannot hold.
+    #[error("`{0}` cannot be kept: allowed are names of lower-case letters, digits and hyphens")]
+    Name(String),
     /// Other writers were always first.
     #[error("{attempts} attempts to write met other writers; nothing was acknowledged, so it can be tried again")]
     Busy {

@@ -57,7 +57,7 @@ fn the_same_id_twice_in_one_batch_is_one_record() {
 }
 
 #[test]
-fn a_longer_interval_counts_in_place_of_a_shorter_one_whoever_comes_first() {
+fn a_record_that_knows_of_the_end_counts_in_place_of_one_over_the_whole_hour_whoever_comes_first() {
     let short = record(
         "a",
         "2026-11-24T00:00:00Z",
@@ -74,7 +74,7 @@ fn a_longer_interval_counts_in_place_of_a_shorter_one_whoever_comes_first() {
                 Vec::<String>::new()
             );
         }
-        assert_eq!(lake.read(november()).unwrap(), std::slice::from_ref(&long));
+        assert_eq!(lake.read(november()).unwrap(), std::slice::from_ref(&short));
     }
 }
 
@@ -249,4 +249,18 @@ fn a_record_that_makes_no_sense_refuses_the_batch() {
         Err(LakeError::TooLong { .. })
     ));
     assert_eq!(lake.read(november()).unwrap(), []);
+}
+
+#[test]
+fn what_a_writer_keeps_is_there_after_a_restart_and_survives_vacuum() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::open(folder.path()).unwrap();
+    lake.append(&[hour("a")]).unwrap();
+    assert_eq!(lake.kept("pods").unwrap(), None);
+    lake.keep("pods", b"one").unwrap();
+    lake.keep("pods", b"two").unwrap();
+    lake.vacuum(&[], jiff::SignedDuration::ZERO).unwrap();
+    let lake = Lake::open(folder.path()).unwrap();
+    assert_eq!(lake.kept("pods").unwrap().as_deref(), Some(&b"two"[..]));
+    assert!(matches!(lake.keep("../up", b""), Err(LakeError::Name(_))));
 }

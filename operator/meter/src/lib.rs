@@ -2,13 +2,20 @@
 //!
 //! Pure: a function from what a source saw to records with ids that are the same however often it is called.
 
+pub mod amounts;
+pub mod book;
 pub mod exact;
 pub mod hours;
+pub mod merge;
 pub mod pods;
 pub mod quantity;
 pub mod record;
+mod requests;
+pub mod volumes;
 
+pub use amounts::{Amounts, HeldMeter, METERED_PLACES, Observed};
+pub use book::{Batch, Book, Checkpoint, Heard, Release, Source};
 pub use exact::{Exact, Rounding};
 pub use hours::{Interval, hour_after, hour_of};
-pub use pods::{Metered, pods};
+pub use merge::{Merge, merge};
 pub use record::{Completeness, UNASSIGNED, UsageRecord};

@@ -90,9 +90,9 @@ pub enum RecordError {
 }
 
 impl UsageRecord {
-    /// The id of what a source saw of one resource from `start` on: the same observation always gives the same one.
-    pub fn id_of(source: &str, uid: &str, meter: &str, start: Timestamp) -> String {
-        format!("{source}/{uid}/{meter}/{start}")
+    /// The id of what a source saw of one resource within one hour of UTC: whoever looks, and however often, it is the same.
+    pub fn id_of(source: &str, uid: &str, meter: &str, hour: Timestamp) -> String {
+        format!("{source}/{uid}/{meter}/{hour}")
     }
 
     /// Checks what a type cannot say: names are there and bounded, time runs forward, use is not negative.

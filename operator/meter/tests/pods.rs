@@ -1,9 +1,9 @@
 //! What a platform engineer sees in the usage records of pods.
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
-use maru_meter::{Completeness, pods};
+use maru_meter::{Book, Completeness, Heard, Source, UsageRecord};
 use serde_json::{Value, json};
 
 fn at(text: &str) -> Timestamp {
@@ -14,7 +14,7 @@ fn pod(spec: &Value, status: &Value) -> Pod {
     serde_json::from_value(json!({
         "metadata": {
             "name": "web-1", "namespace": "nts", "uid": "u1",
-            "labels": {"maru.dev/agency": "nts", "maru.dev/system": "hometax"},
+            "labels": {"maru.dev/system": "hometax"},
         },
         "spec": spec,
         "status": status,
@@ -30,12 +30,30 @@ fn running_since(time: &str) -> Value {
     json!({"phase": "Running", "conditions": [{"type": "PodScheduled", "status": "True", "lastTransitionTime": time}]})
 }
 
+/// The book of pods that were listed, in a namespace of the agency `nts`.
+fn book_of(pods: &[&Pod], now: &str) -> Book {
+    let mut book = Book::new(Source::Pods, at(now), SignedDuration::ZERO);
+    book.namespace("nts", Some("nts"));
+    book.begin_list();
+    for pod in pods {
+        book.see(&maru_meter::pods::observe(pod).0, at(now), Heard::Listed);
+    }
+    book.end_list();
+    book.is_current(at(now));
+    book
+}
+
+/// What is recorded of pods at a moment, by meter and time.
+fn recorded(pods: &[&Pod], now: &str) -> Vec<UsageRecord> {
+    let mut records = book_of(pods, now).due(at(now), usize::MAX).records;
+    records.sort_by_key(|record| (record.meter.clone(), record.start));
+    records
+}
+
 /// Meter, start and quantity of each record.
-fn seen(pod: &Pod, from: &str, until: &str) -> Vec<(String, String, String)> {
-    let metered = pods([pod], at(from), at(until));
-    assert_eq!(metered.refused, []);
-    let triple = |r: &maru_meter::UsageRecord| (r.meter.clone(), r.start.to_string(), r.quantity.to_string());
-    metered.records.iter().map(triple).collect()
+fn seen(pod: &Pod, now: &str) -> Vec<(String, String, String)> {
+    let triple = |r: &UsageRecord| (r.meter.clone(), r.start.to_string(), r.quantity.to_string());
+    recorded(&[pod], now).iter().map(triple).collect()
 }
 
 fn triple(meter: &str, start: &str, quantity: &str) -> (String, String, String) {
@@ -54,7 +72,7 @@ fn a_running_pod_is_metered_by_the_hour_from_the_second_it_was_bound() {
         triple("memory.reserved", "2026-11-24T00:30:00Z", "0.5"),
         triple("memory.reserved", "2026-11-24T01:00:00Z", "1"),
     ];
-    assert_eq!(seen(&pod, "2026-11-24T00:00:00Z", "2026-11-24T02:00:00Z"), expected);
+    assert_eq!(seen(&pod, "2026-11-24T02:00:00Z"), expected);
 }
 
 #[test]
@@ -63,15 +81,18 @@ fn metering_hour_by_hour_gives_the_records_that_metering_at_once_gives() {
         &json!({"containers": [container("web", "300m", "100Mi")]}),
         &running_since("2026-11-24T00:10:07Z"),
     );
-    let at_once = pods([&pod], at("2026-11-24T00:00:00Z"), at("2026-11-24T03:00:00Z")).records;
-    let mut hourly: Vec<_> = (0..3)
-        .flat_map(|hour| {
-            let from = at("2026-11-24T00:00:00Z") + jiff::SignedDuration::from_hours(hour);
-            pods([&pod], from, from + jiff::SignedDuration::from_hours(1)).records
-        })
-        .collect();
+    let mut book = book_of(&[&pod], "2026-11-24T00:30:00Z");
+    let mut hourly = Vec::new();
+    for hour in 1..4 {
+        let now = at("2026-11-24T00:00:00Z") + SignedDuration::from_hours(hour);
+        book.is_current(now);
+        let batch = book.due(now, usize::MAX);
+        book.written(&batch);
+        hourly.extend(batch.records);
+    }
     hourly.sort_by_key(|record| (record.meter.clone(), record.start));
-    assert_eq!(hourly, at_once);
+    assert_eq!(hourly, recorded(&[&pod], "2026-11-24T03:00:00Z"));
+    assert_eq!(hourly[0].id, "pods/u1/cpu.reserved/2026-11-24T00:00:00Z");
 }
 
 #[test]
@@ -89,7 +110,7 @@ fn a_pod_that_ended_is_metered_until_its_last_container_finished() {
         &status,
     );
     let expected = [triple("cpu.reserved", "2026-11-24T00:00:00Z", "1.2")];
-    assert_eq!(seen(&pod, "2026-11-24T00:00:00Z", "2026-11-24T05:00:00Z"), expected);
+    assert_eq!(seen(&pod, "2026-11-24T05:00:00Z"), expected);
 }
 
 #[test]
@@ -97,12 +118,12 @@ fn a_pod_that_was_evicted_before_it_started_is_an_estimate() {
     let mut status = running_since("2026-11-24T00:00:00Z");
     status["phase"] = json!("Failed");
     let pod = pod(&json!({"containers": [container("a", "1", "0")]}), &status);
-    assert_eq!(seen(&pod, "2026-11-24T00:00:00Z", "2026-11-24T05:00:00Z"), []);
+    assert_eq!(seen(&pod, "2026-11-24T05:00:00Z"), []);
 
     let disrupted = json!({"type": "DisruptionTarget", "status": "True", "lastTransitionTime": "2026-11-24T00:06:00Z"});
     status["conditions"].as_array_mut().unwrap().push(disrupted);
     let pod = self::pod(&json!({"containers": [container("a", "1", "0")]}), &status);
-    let records = pods([&pod], at("2026-11-24T00:00:00Z"), at("2026-11-24T05:00:00Z")).records;
+    let records = recorded(&[&pod], "2026-11-24T05:00:00Z");
     assert_eq!(records[0].quantity.to_string(), "0.1");
     assert_eq!(records[0].completeness, Completeness::Estimated);
 }
@@ -162,11 +183,7 @@ fn a_pod_reserves_what_the_scheduler_counts() {
     for (what, spec, cores) in table {
         let pod = pod(&spec, &running_since("2026-11-24T00:00:00Z"));
         let expected = [triple("cpu.reserved", "2026-11-24T00:00:00Z", cores)];
-        assert_eq!(
-            seen(&pod, "2026-11-24T00:00:00Z", "2026-11-24T01:00:00Z"),
-            expected,
-            "{what}"
-        );
+        assert_eq!(seen(&pod, "2026-11-24T01:00:00Z"), expected, "{what}");
     }
 }
 
@@ -175,8 +192,8 @@ fn accelerators_are_counted_in_device_hours() {
     let spec = json!({"containers": [{"name": "a", "resources": {"limits": {"nvidia.com/gpu": "2", "hugepages-2Mi": "4Mi"}}}]});
     let pod = pod(&spec, &running_since("2026-11-24T00:00:00Z"));
     assert_eq!(
-        seen(&pod, "2026-11-24T00:00:00Z", "2026-11-24T00:30:00Z"),
-        [triple("gpu.reserved", "2026-11-24T00:00:00Z", "1")]
+        seen(&pod, "2026-11-24T01:00:00Z"),
+        [triple("gpu.reserved", "2026-11-24T00:00:00Z", "2")]
     );
 }
 
@@ -190,9 +207,18 @@ fn a_pod_that_waits_for_a_node_and_a_pod_of_nobody_reserve_nothing() {
         &json!({"containers": [container("a", "1", "1Gi")]}),
         &running_since("2026-11-24T00:00:00Z"),
     );
-    nobodys.metadata.labels = None;
-    assert_eq!(seen(&waiting, "2026-11-24T00:00:00Z", "2026-11-24T01:00:00Z"), []);
-    assert_eq!(seen(&nobodys, "2026-11-24T00:00:00Z", "2026-11-24T01:00:00Z"), []);
+    // Whatever a pod says of itself: its namespace is nobody's.
+    nobodys.metadata.namespace = Some("kube-system".to_owned());
+    nobodys.metadata.uid = Some("u2".to_owned());
+    nobodys
+        .metadata
+        .labels
+        .as_mut()
+        .unwrap()
+        .insert("maru.dev/agency".to_owned(), "nts".to_owned());
+    let mut book = book_of(&[&waiting, &nobodys], "2026-11-24T01:00:00Z");
+    book.namespace("kube-system", None);
+    assert_eq!(book.due(at("2026-11-24T01:00:00Z"), usize::MAX).records, []);
 }
 
 #[test]
@@ -201,8 +227,8 @@ fn usage_without_a_system_is_the_agencys_all_the_same() {
         &json!({"containers": [container("a", "1", "0")]}),
         &running_since("2026-11-24T00:00:00Z"),
     );
-    pod.metadata.labels.as_mut().unwrap().remove("maru.dev/system");
-    let records = pods([&pod], at("2026-11-24T00:00:00Z"), at("2026-11-24T01:00:00Z")).records;
+    pod.metadata.labels = None;
+    let records = recorded(&[&pod], "2026-11-24T01:00:00Z");
     assert_eq!(
         (records[0].agency.as_str(), records[0].system.as_str()),
         ("nts", "unassigned")
@@ -210,20 +236,131 @@ fn usage_without_a_system_is_the_agencys_all_the_same() {
 }
 
 #[test]
-fn a_pod_that_cannot_be_read_is_named_and_keeps_no_other_from_being_metered() {
+fn a_request_that_cannot_be_read_is_named() {
     let bad = pod(
         &json!({"containers": [container("a", "lots", "0")]}),
         &running_since("2026-11-24T00:00:00Z"),
     );
-    let good = pod(
-        &json!({"containers": [container("a", "1", "0")]}),
-        &running_since("2026-11-24T00:00:00Z"),
-    );
-    let metered = pods([&bad, &good], at("2026-11-24T00:00:00Z"), at("2026-11-24T01:00:00Z"));
-    assert_eq!(metered.records.len(), 1);
-    let message = metered.refused[0].to_string();
+    let message = maru_meter::pods::observe(&bad).1.unwrap().to_string();
     assert!(
         message.starts_with("pod nts/web-1: requests.cpu: `lots` is not a Kubernetes quantity"),
         "{message}"
     );
+}
+
+#[test]
+fn a_pod_that_is_resized_in_place_counts_with_each_size_from_the_second_its_node_reported_it() {
+    let sized = |asked: &str, has: &str, written: &str| {
+        let mut status = running_since("2026-11-24T00:00:00Z");
+        status["containerStatuses"] = json!([{
+            "name": "a", "image": "", "imageID": "", "ready": true, "restartCount": 0, "state": {"running": {}},
+            "resources": {"requests": {"cpu": has}}, "allocatedResources": {"cpu": has},
+        }]);
+        let mut pod = pod(&json!({"containers": [container("a", asked, "0")]}), &status);
+        pod.metadata.managed_fields = Some(vec![
+            serde_json::from_value(json!({"manager": "kubelet", "operation": "Update", "time": written})).unwrap(),
+        ]);
+        pod
+    };
+    let small = sized("1", "1", "2026-11-24T00:00:05Z");
+    let mut book = book_of(&[&small], "2026-11-24T00:01:00Z");
+    // Asked for more at 15 minutes: it counts from then, as the scheduler counts it. Back to the first size at 45.
+    for later in [
+        sized("3", "1", "2026-11-24T00:15:00Z"),
+        sized("3", "3", "2026-11-24T00:15:20Z"),
+        sized("1", "3", "2026-11-24T00:44:50Z"),
+        sized("1", "1", "2026-11-24T00:45:00Z"),
+    ] {
+        book.see(
+            &maru_meter::pods::observe(&later).0,
+            at("2026-11-24T00:50:00Z"),
+            Heard::Live,
+        );
+    }
+    let now = at("2026-11-24T01:00:00Z");
+    book.is_current(now);
+    let records = book.due(now, usize::MAX).records;
+    assert_eq!(records[0].quantity.to_string(), "2", "15 min of 1, 30 of 3, 15 of 1");
+    assert_eq!(records[0].completeness, Completeness::Complete);
+
+    // The same, but nobody looked while it happened.
+    let mut book = book_of(&[&small], "2026-11-24T00:01:00Z");
+    let large = sized("3", "3", "2026-11-24T00:30:00Z");
+    book.see(
+        &maru_meter::pods::observe(&large).0,
+        at("2026-11-24T00:50:00Z"),
+        Heard::Listed,
+    );
+    book.is_current(now);
+    let records = book.due(now, usize::MAX).records;
+    assert_eq!(
+        (records[0].quantity.to_string().as_str(), records[0].completeness),
+        ("2", Completeness::Estimated)
+    );
+}
+
+#[test]
+fn a_size_that_can_never_be_does_not_count() {
+    let mut status = running_since("2026-11-24T00:00:00Z");
+    let infeasible = json!({"type": "PodResizePending", "status": "True", "reason": "Infeasible"});
+    status["conditions"].as_array_mut().unwrap().push(infeasible);
+    status["containerStatuses"] = json!([{
+        "name": "a", "image": "", "imageID": "", "ready": true, "restartCount": 0,
+        "resources": {"requests": {"cpu": "1"}}, "allocatedResources": {"cpu": "1"},
+    }]);
+    let pod = pod(&json!({"containers": [container("a", "1000", "0")]}), &status);
+    assert_eq!(
+        seen(&pod, "2026-11-24T01:00:00Z"),
+        [triple("cpu.reserved", "2026-11-24T00:00:00Z", "1")]
+    );
+}
+
+#[test]
+fn a_late_report_of_the_end_takes_back_the_hours_that_were_recorded_since() {
+    let running = pod(
+        &json!({"containers": [container("a", "1", "0")]}),
+        &running_since("2026-11-24T00:00:00Z"),
+    );
+    let mut book = book_of(&[&running], "2026-11-24T02:00:00Z");
+    let first = book.due(at("2026-11-24T02:00:00Z"), usize::MAX);
+    assert_eq!(first.records.len(), 2);
+    // The node was cut off; the operator is killed, and what it wrote last is known to be on its way only.
+    let mut book = Book::restore(Source::Pods, &book.checkpoint("1"), SignedDuration::ZERO);
+    book.namespace("nts", Some("nts"));
+    let mut status = running_since("2026-11-24T00:00:00Z");
+    status["phase"] = json!("Failed");
+    status["containerStatuses"] = json!([
+        {"name": "a", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+         "state": {"terminated": {"exitCode": 0, "finishedAt": "2026-11-24T00:30:00Z"}}},
+    ]);
+    let ended = pod(&json!({"containers": [container("a", "1", "0")]}), &status);
+    book.see(
+        &maru_meter::pods::observe(&ended).0,
+        at("2026-11-24T02:10:00Z"),
+        Heard::Live,
+    );
+    let second = book.due(at("2026-11-24T02:10:00Z"), usize::MAX).records;
+    let quantities: Vec<String> = second.iter().map(|record| record.quantity.to_string()).collect();
+    assert_eq!(quantities, ["0.5", "0"]);
+    for (old, new) in first.records.iter().zip(&second) {
+        assert_eq!(maru_meter::merge(old, new), maru_meter::Merge::Replaces);
+    }
+}
+
+#[test]
+fn a_pod_that_was_deleted_before_anybody_heard_of_it_is_no_estimate_and_one_that_was_resized_is() {
+    for (generation, expected) in [(2, Completeness::Complete), (3, Completeness::Estimated)] {
+        let mut status = running_since("2026-11-24T00:00:00Z");
+        status["phase"] = json!("Failed");
+        status["containerStatuses"] = json!([
+            {"name": "a", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+             "state": {"terminated": {"exitCode": 137, "finishedAt": "2026-11-24T00:15:00Z"}}},
+        ]);
+        let mut pod = pod(&json!({"containers": [container("a", "1", "0")]}), &status);
+        pod.metadata.generation = Some(generation);
+        pod.metadata.deletion_timestamp = serde_json::from_value(json!("2026-11-24T00:15:30Z")).unwrap();
+        let records = recorded(&[&pod], "2026-11-24T05:00:00Z");
+        assert_eq!(records[0].quantity.to_string(), "0.25");
+        assert_eq!(records[0].completeness, expected);
+    }
 }

@@ -101,9 +101,14 @@ impl Demo {
 
         self.say(&format!("5. The system runs for {seconds} s and is metered."));
         tokio::time::sleep(Duration::from_secs(seconds)).await;
+
+        self.say("6. The ministry ends it. Its pods go once their last second is in the lake.");
+        self.kubectl(&["delete", "-n", "mois", "agencysystem/docs"]).await?;
+        self.kubectl(&["wait", "--for=delete", "--timeout=60s", "-n", "mois", "pods", "--all"])
+            .await?;
         stop(&mut operator).await?;
 
-        self.say("6. The bill, from the recorded usage and the price book.");
+        self.say("7. The bill, from the recorded usage and the price book.");
         let month = jiff::Timestamp::now()
             .in_tz("Asia/Seoul")?
             .strftime("%Y-%m")
@@ -145,7 +150,7 @@ impl Demo {
     fn operator(&self) -> Outcome<Child> {
         let child = Command::new(self.programs.join("maru-operator"))
             .env("KUBECONFIG", self.cluster.kubeconfig())
-            .args(["--listen", "127.0.0.1:0", "--meter-every-seconds", "5"])
+            .args(["--listen", "127.0.0.1:0"])
             .arg("--lake")
             .arg(&self.lake)
             .env("RUST_LOG", "warn")
@@ -171,7 +176,7 @@ fn kubectl() -> Outcome<PathBuf> {
         .ok_or_else(|| format!("no kubectl in {}", folder.display()).into())
 }
 
-/// Ends the operator in an orderly way: it meters once more.
+/// Ends the operator in an orderly way.
 async fn stop(operator: &mut Child) -> Outcome<()> {
     if let Some(id) = operator.id() {
         run(Command::new("kill").arg(id.to_string())).await?;

@@ -14,6 +14,7 @@ mod faults;
 mod installed;
 mod kinds;
 mod look;
+mod meters;
 mod operator;
 mod words;
 
@@ -21,6 +22,7 @@ pub use faults::{Fault, Faults};
 pub use installed::{Helm, RELEASE_NAMESPACE, chart, operator_config, start_installed};
 pub use kinds::{delete_kinds, install_kinds};
 pub use look::{Snapshot, eventually, snapshot, uid_of, versions};
+pub use meters::Meters;
 pub use operator::Operator;
 pub use words::{HELLO, agency, agency_ready, apply, delete, is_gone, ready_reason, system, system_ready};
 

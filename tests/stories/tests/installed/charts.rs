@@ -53,7 +53,9 @@ async fn the_charts_render_what_was_reviewed() {
     let helm = Helm::without_cluster().await;
     insta::assert_snapshot!("chart_with_default_values", rendered(&helm, "maru", &[]).await);
     let everything = [
-        "metering.finalizer=true",
+        "metering.lake=/var/lib/maru/lake",
+        "metering.claim=usage",
+        "metering.secret=store",
         "serviceMonitor.enabled=true",
         "image.tag=v1",
         "image.pullSecrets={registry}",

@@ -1,0 +1,354 @@
+//! What pods used, told against a real API server and, where there is one, a real node: it is held against somebody who only watches.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed helper is a failed test")]
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use kube::api::{Api, DeleteParams, ListParams, PostParams};
+use kube::{Client, ResourceExt};
+use maru_controller::meter::Pace;
+use maru_lake::Lake;
+use maru_meter::{Completeness, Exact, Interval, UsageRecord};
+use maru_stories::{HELLO, Meters, eventually};
+use maru_test_cluster::{Cluster, ClusterOptions};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+fn pace() -> Pace {
+    Pace {
+        every: Duration::from_millis(500),
+        keep_every: Duration::from_secs(1),
+        ..Pace::default()
+    }
+}
+
+async fn cluster() -> Cluster {
+    let options = ClusterOptions {
+        kwok_nodes: 1,
+        ..ClusterOptions::default()
+    };
+    Cluster::start(options).await.unwrap()
+}
+
+async fn namespace(client: &Client, name: &str, agency: Option<&str>) {
+    let labels = agency.map_or_else(|| json!({}), |agency| json!({"maru.dev/agency": agency}));
+    let namespace: Namespace = serde_json::from_value(json!({"metadata": {"name": name, "labels": labels}})).unwrap();
+    Api::all(client.clone())
+        .create(&PostParams::default(), &namespace)
+        .await
+        .unwrap();
+}
+
+fn pod_spec(cpu: &str) -> Value {
+    json!({
+        "terminationGracePeriodSeconds": 1, "automountServiceAccountToken": false,
+        "containers": [{"name": "web", "image": HELLO, "imagePullPolicy": "Never",
+            "resources": {"requests": {"cpu": cpu}}}],
+    })
+}
+
+fn template(app: &str, cpu: &str, finalizer: bool) -> Value {
+    let finalizers = if finalizer {
+        json!(["maru.dev/metering"])
+    } else {
+        json!([])
+    };
+    json!({
+        "metadata": {"labels": {"app": app, "maru.dev/system": app}, "finalizers": finalizers},
+        "spec": pod_spec(cpu),
+    })
+}
+
+fn deployment(app: &str, replicas: u32, cpu: &str) -> Deployment {
+    serde_json::from_value(json!({
+        "metadata": {"name": app},
+        "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": app}}, "template": template(app, cpu, true)},
+    }))
+    .unwrap()
+}
+
+fn stateful_set(app: &str, replicas: u32, cpu: &str) -> StatefulSet {
+    serde_json::from_value(json!({
+        "metadata": {"name": app},
+        "spec": {"serviceName": app, "replicas": replicas, "selector": {"matchLabels": {"app": app}},
+                 "podManagementPolicy": "Parallel", "template": template(app, cpu, false)},
+    }))
+    .unwrap()
+}
+
+async fn create<K>(client: &Client, namespace: &str, object: &K)
+where
+    K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + serde::Serialize
+        + serde::de::DeserializeOwned
+        + std::fmt::Debug,
+{
+    Api::<K>::namespaced(client.clone(), namespace)
+        .create(&PostParams::default(), object)
+        .await
+        .unwrap();
+}
+
+fn phase(pod: &Pod) -> &str {
+    pod.status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref())
+        .unwrap_or("Pending")
+}
+
+async fn pods(client: &Client, namespace: &str) -> Vec<Pod> {
+    let api = Api::<Pod>::namespaced(client.clone(), namespace);
+    api.list(&ListParams::default()).await.unwrap().items
+}
+
+async fn running(client: &Client, namespace: &str, count: usize) -> Vec<Pod> {
+    eventually("the pods to run", 90, async || {
+        let pods = pods(client, namespace).await;
+        let count_now = pods
+            .iter()
+            .filter(|pod| phase(pod) == "Running" && pod.metadata.deletion_timestamp.is_none())
+            .count();
+        if count_now == count {
+            Ok(pods)
+        } else {
+            Err(format!("{count_now} run"))
+        }
+    })
+    .await
+}
+
+/// What one who only watches writes down of a pod: when it was bound and when it ended, as the API server says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Life {
+    uid: String,
+    bound: Timestamp,
+    /// None where nobody said so.
+    ended: Option<Timestamp>,
+    cpu: Exact,
+}
+
+fn life(pod: &Pod) -> Option<Life> {
+    let pod = serde_json::to_value(pod).unwrap();
+    let conditions = pod["status"]["conditions"].as_array()?;
+    let bound = conditions
+        .iter()
+        .find(|one| one["type"] == "PodScheduled" && one["status"] == "True")?;
+    let statuses = pod["status"]["containerStatuses"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    let finished = statuses
+        .iter()
+        .filter_map(|status| status["state"]["terminated"]["finishedAt"].as_str());
+    let millis = pod["spec"]["containers"][0]["resources"]["requests"]["cpu"]
+        .as_str()?
+        .strip_suffix('m')?;
+    Some(Life {
+        uid: pod["metadata"]["uid"].as_str()?.to_owned(),
+        bound: bound["lastTransitionTime"].as_str()?.parse().unwrap(),
+        ended: finished.map(|time| time.parse().unwrap()).max(),
+        cpu: Exact::scaled(millis.parse::<i64>().unwrap(), 3),
+    })
+}
+
+/// Watches from beside until it is asked what it wrote down.
+fn recorder(client: &Client, namespace: &str) -> mpsc::UnboundedReceiver<Life> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let api = Api::<Pod>::namespaced(client.clone(), namespace);
+    tokio::spawn(async move {
+        use futures::StreamExt;
+        let mut events = kube::runtime::watcher(api, kube::runtime::watcher::Config::default()).boxed();
+        while let Some(event) = events.next().await {
+            use kube::runtime::watcher::Event;
+            if let Ok(Event::InitApply(pod) | Event::Apply(pod) | Event::Delete(pod)) = event
+                && let Some(life) = life(&pod)
+                && sender.send(life).is_err()
+            {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// What the lake holds, by the uid of the pod.
+fn recorded(lake: &Path) -> BTreeMap<String, Vec<UsageRecord>> {
+    let now = Timestamp::now();
+    let period = Interval {
+        start: now - SignedDuration::from_hours(24),
+        end: now + SignedDuration::from_hours(24),
+    };
+    let mut by_uid: BTreeMap<String, Vec<UsageRecord>> = BTreeMap::new();
+    let read = || Lake::open(lake).unwrap().read(period).unwrap();
+    let records = std::thread::scope(|scope| scope.spawn(read).join().unwrap());
+    for record in records {
+        let uid = record.id.split('/').nth(1).unwrap().to_owned();
+        by_uid.entry(uid).or_default().push(record);
+    }
+    by_uid
+}
+
+/// The exact quantity, each hour rounded as records are.
+fn expected(life: &Life, ended: Timestamp) -> Exact {
+    let whole = Interval {
+        start: life.bound,
+        end: ended,
+    };
+    whole
+        .hours()
+        .map(|hour| {
+            let seconds = Exact::from(hour.length().as_secs());
+            (&life.cpu * &seconds.over(maru_meter::exact::non_zero(3600))).round(18, maru_meter::Rounding::HalfEven)
+        })
+        .sum()
+}
+
+fn sum(records: &[UsageRecord]) -> Exact {
+    records.iter().map(|record| &record.quantity).sum()
+}
+
+#[tokio::test]
+async fn a_pod_that_ended_while_no_operator_ran_stays_until_it_is_recorded_and_goes_within_seconds() {
+    let cluster = cluster().await;
+    let client = cluster.client().unwrap();
+    let lake = tempfile::tempdir().unwrap();
+    namespace(&client, "mois", Some("mois")).await;
+    create(&client, "mois", &deployment("docs", 2, "30m")).await;
+    running(&client, "mois", 2).await;
+    let deployments = Api::<Deployment>::namespaced(client.clone(), "mois");
+    deployments.delete("docs", &DeleteParams::default()).await.unwrap();
+    let ended = eventually("the pods to have ended", 60, async || {
+        let pods = pods(&client, "mois").await;
+        if pods.iter().all(|pod| matches!(phase(pod), "Succeeded" | "Failed")) {
+            Ok(pods)
+        } else {
+            Err(format!("{:?}", pods.iter().map(phase).collect::<Vec<_>>()))
+        }
+    })
+    .await;
+    assert_eq!(ended.len(), 2, "they stay readable");
+
+    let replicas = [0, 1].map(|_| Meters::start(&cluster.config(), lake.path(), pace()));
+    eventually("the pods to be gone", 15, async || {
+        match pods(&client, "mois").await.len() {
+            0 => Ok(()),
+            left => Err(format!("{left} are left")),
+        }
+    })
+    .await;
+    let recorded = recorded(lake.path());
+    for pod in &ended {
+        let life = life(pod).unwrap();
+        let records = &recorded[&life.uid];
+        assert_eq!(sum(records), expected(&life, life.ended.unwrap()));
+        assert!(
+            records
+                .iter()
+                .all(|record| record.completeness == Completeness::Complete)
+        );
+        assert!(
+            records
+                .iter()
+                .all(|record| record.system == "mois/docs" && record.agency == "mois")
+        );
+    }
+    assert_eq!(recorded.len(), 2, "two replicas record every pod once");
+    for replica in replicas {
+        replica.stop().await;
+    }
+    cluster.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn whatever_happens_to_pods_and_to_the_operator_the_usage_is_what_one_who_only_watches_writes_down() {
+    let cluster = cluster().await;
+    let client = cluster.client().unwrap();
+    let lake = tempfile::tempdir().unwrap();
+    // Names that look like tests or parts of the platform change nothing.
+    namespace(&client, "kube-test-mois", Some("mois")).await;
+    namespace(&client, "nobody", None).await;
+    let mut watched = recorder(&client, "kube-test-mois");
+    let mut meters = Meters::start(&cluster.config(), lake.path(), pace());
+    create(&client, "kube-test-mois", &deployment("docs", 2, "20m")).await;
+    create(&client, "kube-test-mois", &stateful_set("store", 2, "10m")).await;
+    create(&client, "nobody", &deployment("docs", 1, "20m")).await;
+    let job: Job = serde_json::from_value(json!({
+        "metadata": {"name": "nightly"},
+        "spec": {"completions": 1, "activeDeadlineSeconds": 3, "backoffLimit": 0, "template": {
+            "metadata": {"finalizers": ["maru.dev/metering"]},
+            "spec": {"restartPolicy": "Never", "terminationGracePeriodSeconds": 1, "containers": pod_spec("40m")["containers"]},
+        }},
+    }))
+    .unwrap();
+    create(&client, "kube-test-mois", &job).await;
+    running(&client, "nobody", 1).await;
+
+    let api = Api::<Pod>::namespaced(client.clone(), "kube-test-mois");
+    for round in 0..3 {
+        let pods = running(&client, "kube-test-mois", 4).await;
+        meters.kill();
+        // A pod of each kind is deleted while nobody meters; their successors come, the StatefulSet's under the same name.
+        for app in ["docs", "store"] {
+            let name = pods
+                .iter()
+                .find(|pod| pod.labels().get("app").is_some_and(|name| name == app))
+                .unwrap()
+                .name_any();
+            api.delete(&name, &DeleteParams::default()).await.unwrap();
+        }
+        if round == 1 {
+            running(&client, "kube-test-mois", 4).await;
+        }
+        meters = Meters::start(&cluster.config(), lake.path(), pace());
+    }
+    running(&client, "kube-test-mois", 4).await;
+    let namespaces = Api::<Namespace>::all(client.clone());
+    for name in ["kube-test-mois", "nobody"] {
+        namespaces.delete(name, &DeleteParams::default()).await.unwrap();
+    }
+    for name in ["kube-test-mois", "nobody"] {
+        maru_stories::is_gone(&namespaces, name, 90).await;
+    }
+
+    agrees(&mut watched, lake.path()).await;
+    meters.stop().await;
+    cluster.stop().await.unwrap();
+}
+
+/// Holds the lake against what was written down.
+async fn agrees(watched: &mut mpsc::UnboundedReceiver<Life>, lake: &Path) {
+    let mut lives = BTreeMap::new();
+    while let Ok(life) = watched.try_recv() {
+        lives.insert(life.uid.clone(), life);
+    }
+    assert!(lives.len() >= 9, "{}", lives.len());
+    let recorded = eventually("every life to be recorded", 20, async || {
+        let recorded = recorded(lake);
+        if recorded.len() == lives.len() {
+            Ok(recorded)
+        } else {
+            Err(format!("{} of {}", recorded.len(), lives.len()))
+        }
+    })
+    .await;
+    for (uid, life) in &lives {
+        let records = &recorded[uid];
+        let exact = life.ended.map(|ended| expected(life, ended));
+        let complete = records
+            .iter()
+            .all(|record| record.completeness == Completeness::Complete);
+        assert!(
+            complete || exact.is_none(),
+            "{life:?} was said by the API server, so it is no estimate: {records:?}"
+        );
+        if let Some(exact) = exact {
+            assert_eq!(sum(records), exact, "{life:?} {records:?}");
+        }
+    }
+}
