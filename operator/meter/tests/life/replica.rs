@@ -229,7 +229,7 @@ impl Life {
     }
 
     fn keep(&mut self, world: &mut World, store: &mut Store, dice: &mut Dice, _: bool) -> bool {
-        if dice.roll(6) == 0 && world.now >= store.fails_until {
+        if dice.roll(20) == 0 && world.now >= store.fails_until {
             store.kept = Some(serde_json::to_vec(&self.checkpoint()).unwrap());
         }
         true
