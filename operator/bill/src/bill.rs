@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use maru_ledger::Page;
 use maru_meter::{Completeness, Exact};
+use maru_rate::charge::Allocation;
 use maru_rate::{Charge, Correction, Line, Saving};
 use serde::Serialize;
 
@@ -80,6 +81,9 @@ pub struct BillLine {
     /// Why the amount is what it is, where that needs words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Which part of a shared cost it is, where it is one; exports say it.
+    #[serde(skip)]
+    pub allocation: Option<Box<Allocation>>,
 }
 
 impl Bill {
@@ -128,6 +132,7 @@ impl BillLine {
             corrects: line.corrects.clone(),
             correction: line.correction,
             reason: line.reason.clone(),
+            allocation: line.allocation.clone(),
         }
     }
 }

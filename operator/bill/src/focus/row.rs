@@ -213,14 +213,7 @@ impl Row<'_> {
             "ResourceType" => {
                 line.and_then(|line| resource(line).and(own(if line.system.is_some() { "System" } else { "CostPool" })))
             }
-            "AllocatedMethodId" => self
-                .share
-                .as_ref()
-                .and(own(if line.is_some_and(|line| line.system.is_some()) {
-                    "SystemShare"
-                } else {
-                    "PoolShare"
-                })),
+            "AllocatedMethodId" => self.share.as_ref().map(|share| share.method.name().to_owned()),
             "AllocatedMethodDetails" => self.share.as_ref().map(Share::details),
             "AllocatedResourceId" | "AllocatedResourceName" => self.share.as_ref().and(own(&bill.agency)),
             "x_Completeness" => line.map(|line| format!("{:?}", line.completeness)),

@@ -3,24 +3,29 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use maru_meter::Exact;
+use maru_meter::{Exact, Rounding};
 use maru_rate::Charge;
+use maru_rate::charge::{Allocation, AllocationMethod};
 use maru_rate::split::largest_remainder;
 
 use super::row::Row;
 use crate::bill::{Bill, BillLine};
 
 /// Places of a ratio; the last one evens out that all of them sum to one.
-const PLACES: u32 = 12;
+const PLACES: u32 = 18;
 
-/// A part of a cost, between 0 and 1.
+/// A part of a cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Share(Exact);
+pub(super) struct Share {
+    pub(super) method: AllocationMethod,
+    /// Between 0 and 1.
+    ratio: Exact,
+}
 
 impl Share {
     /// As the specification has it: a JSON object.
     pub(super) fn details(&self) -> String {
-        format!("{{\"Elements\":[{{\"AllocatedRatio\":{}}}]}}", self.0)
+        format!("{{\"Elements\":[{{\"AllocatedRatio\":{}}}]}}", self.ratio)
     }
 }
 
@@ -32,30 +37,31 @@ pub(super) struct Shares(BTreeMap<(usize, usize), Share>);
 /// taken back is another one than the one that takes its place.
 type Cost<'a> = (&'a str, Option<&'a str>, Option<&'a str>, Charge, Timestamp, bool, bool);
 
+/// A line's place, and what the engine says of it.
+type Part<'a> = ((usize, usize), &'a Allocation);
+
 impl Shares {
-    /// A cost is shared where lines of more than one agency are for it. A ratio is the line's part of the cost that was split, as it was billed.
+    /// The ratios that the engine split by. Most have no end; those of a cost are cut together, so that they still sum to what they summed to.
     pub(super) fn of(bills: &[Bill]) -> Self {
-        let mut costs: BTreeMap<Cost<'_>, Vec<(usize, usize)>> = BTreeMap::new();
+        let mut costs: BTreeMap<Cost<'_>, Vec<Part<'_>>> = BTreeMap::new();
         for (place, bill) in bills.iter().enumerate() {
-            for (number, line) in bill.lines.iter().enumerate().filter(|(_, line)| is_shared(line.charge)) {
-                costs.entry(cost(bill, line)).or_default().push((place, number));
+            for (number, line) in bill.lines.iter().enumerate() {
+                if let Some(allocation) = &line.allocation {
+                    costs
+                        .entry(cost(bill, line))
+                        .or_default()
+                        .push(((place, number), allocation));
+                }
             }
         }
         let mut shares = BTreeMap::new();
-        for places in costs.into_values() {
-            let alone = places
-                .iter()
-                .all(|(place, _)| bills[*place].agency == bills[places[0].0].agency);
-            if alone {
-                continue;
+        for parts in costs.into_values() {
+            let ratios: Vec<Exact> = parts.iter().map(|(_, allocation)| allocation.ratio.clone()).collect();
+            let whole = ratios.iter().sum::<Exact>().round(PLACES, Rounding::HalfUp);
+            for ((place, allocation), ratio) in parts.into_iter().zip(largest_remainder(&whole, PLACES, &ratios)) {
+                let method = allocation.method;
+                shares.insert(place, Share { method, ratio });
             }
-            let amount = |(place, number): &(usize, usize)| {
-                let amount = &bills[*place].lines[*number].amount;
-                if amount.is_negative() { -amount } else { amount.clone() }
-            };
-            let amounts: Vec<Exact> = places.iter().map(amount).collect();
-            let ratios = largest_remainder(&Exact::ONE, PLACES, &amounts);
-            shares.extend(places.into_iter().zip(ratios.into_iter().map(Share)));
         }
         Self(shares)
     }
