@@ -144,7 +144,22 @@ fn yaml_problem(file: &Path, offset: u64, error: &serde_saphyr::Error) -> Proble
     let text = error.to_string();
     // The message names the line too, counted from the document's start; the problem has the file's.
     let message = text.split(" at line ").next().unwrap_or(&text);
-    Problem::at(file, line, message)
+    Problem::at(file, line, with_what_is_allowed(message))
+}
+
+/// What the reader of YAML says, in words of people who write it and not of those who read it.
+fn with_what_is_allowed(message: &str) -> String {
+    let helps = ["allowed", "expected", "missing field", "must be"];
+    match message {
+        null if null.starts_with("cannot deserialize null") => {
+            "has no value: allowed is one, or to leave the field out".to_owned()
+        }
+        "invalid i32" | "invalid i64" | "invalid u32" | "invalid u64" => {
+            "is not a whole number: allowed are digits".to_owned()
+        }
+        clear if helps.iter().any(|word| clear.contains(word)) => clear.to_owned(),
+        other => format!("{other}; allowed is YAML as `kubectl explain` describes it"),
+    }
 }
 
 /// The documents of a YAML text with the number of lines before each. A line that begins with three dashes begins a document,

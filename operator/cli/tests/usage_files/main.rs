@@ -3,6 +3,7 @@
 
 mod mapping;
 mod parquet;
+mod wrong;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -70,6 +70,11 @@ fn write(folder: &Path, columns: Columns) -> PathBuf {
     file
 }
 
+/// A good file.
+pub(crate) fn example(folder: &Path) -> PathBuf {
+    write(folder, columns())
+}
+
 #[test]
 fn parquet_gives_the_bills_that_json_lines_give_whatever_exact_types_it_is_written_with() {
     let folder = tempfile::tempdir().unwrap();
@@ -196,7 +201,7 @@ fn a_file_that_ends_too_early_or_was_damaged_is_refused_and_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = write(folder.path(), columns());
     let bytes = std::fs::read(&file).unwrap();
-    for length in [0, 4, 11, bytes.len() / 2, bytes.len() - 1] {
+    for length in (0..bytes.len() - 200).step_by(97).chain(bytes.len() - 20..bytes.len()) {
         std::fs::write(&file, &bytes[..length]).unwrap();
         let refused = refused_file(&file);
         assert!(
