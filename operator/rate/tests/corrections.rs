@@ -100,6 +100,24 @@ fn late_use_takes_the_whole_item_back_and_states_it_anew_with_the_tiers_it_then_
 }
 
 #[test]
+fn each_stretch_of_a_month_that_is_stated_anew_names_its_own_line() {
+    let price = |price: &str| format!("- {{meter: m, unit: u, model: PerUnit, unitPrice: '{price}'}}");
+    let card = Card::of(&price("1")).version("2026-10-16T12:00:00+09:00", &price("2"));
+    let records = [
+        record("nts/x", "m", "8"),
+        known(record("nts/x", "m", "2"), "2026-11-20T00:00:00Z"),
+    ];
+    let rated = card.course(&world(), "2026-10..2026-11", &records);
+    let november = [
+        "nts nts/x Usage m -4 -4 Reversal of 2026-10/1",
+        "nts nts/x Usage m 5 5 Reentry of 2026-10/1",
+        "nts nts/x Usage m -4 -8 Reversal of 2026-10/2",
+        "nts nts/x Usage m 5 10 Reentry of 2026-10/2",
+    ];
+    assert_eq!(lines(&rated[1]), november);
+}
+
+#[test]
 fn what_becomes_known_within_72_hours_of_the_end_is_in_time() {
     let card = Card::of(TIERS);
     let amounts = |at: &str| -> Vec<String> {
@@ -154,8 +172,12 @@ fn what_no_bill_of_the_run_can_take_in_is_said() {
     );
     // It was known when October was issued: a bill of October has it, and nobody has to say so in November.
     let in_time = known(record("nts/x", "m", "5"), "2026-11-01T00:00:00Z");
-    let november = Card::of(TIERS).course(&world(), "2026-11", &[in_time]);
-    assert_eq!(november[0].warnings(), Vec::<String>::new());
+    // And what became known after November was issued is for a bill of December.
+    let later = known(record("nts/x", "m", "5"), "2026-12-20T00:00:00Z");
+    for not_ours in [in_time, later] {
+        let november = Card::of(TIERS).course(&world(), "2026-11", &[not_ours]);
+        assert_eq!(november[0].warnings(), Vec::<String>::new());
+    }
 }
 
 /// A system of `mois` that costs 1000 a month and is used by `moel` and `nts` too.
@@ -279,6 +301,13 @@ fn late_use_at_a_standard_rate_is_recovered_in_the_month_that_bills_it() {
         "2026-11 cost 1000 charged 0 balance -1100",
     ];
     assert_eq!(said(&rated[1]), november);
+    // What came late for something else changes nothing here, and there is nothing to say of October.
+    let elsewhere = [
+        records[0].clone(),
+        known(record("nts/x", "m", "1"), "2026-11-20T00:00:00Z"),
+    ];
+    let rated = Card::of(TIERS).course(&world, "2026-10..2026-11", &elsewhere);
+    assert_eq!(said(&rated[1]), ["2026-11 cost 1000 charged 0 balance -1300"]);
 }
 
 /// Everything that is billed, by agency, system, charge, what for and time. What was taken back and what stands cancel out.

@@ -288,3 +288,158 @@ fn only_use_says_in_what_unit_and_the_price_book_says_what_is_right() {
     let mut course = maru_rate::Course::new(&book, &world, [period], maru_rate::Course::GRACE);
     assert_eq!(course.add(&late).unwrap_err(), error);
 }
+
+#[test]
+fn what_a_retirement_leaves_is_what_each_build_in_service_has_not_yet_written_off() {
+    let spec = "cost:
+  currency: KRW
+  builds:
+  - {name: one, amount: '1200', residual: '240', inServiceDate: '2026-01-01', months: 12} # 80 a month, three of 960
+  - {name: two, amount: '500', inServiceDate: '2026-03-01', months: 5} # its first month is the last one
+  - {name: three, amount: '50', inServiceDate: '2026-03-15', months: 5} # on the day, and nothing of it is written off
+  - {name: four, amount: '70', inServiceDate: '2026-03-16', months: 5} # a day too late: it never was in service
+  - {name: five, amount: '30', inServiceDate: '2025-12-01', months: 3} # all of it is written off
+retirement: {date: '2026-03-15', policy: Owner}";
+    let spec: AgencySystemSpec = serde_saphyr::from_str(spec).unwrap();
+    let mut world = World::default();
+    world.add_system("nts", "docs", &spec).unwrap();
+    let lines = |month: &str| -> Vec<String> {
+        let rated = Card::of(PRICE).rate_in(&world, month, &[], &Carry::default());
+        let lines = rated.statements().iter().flat_map(|statement| &statement.lines);
+        lines
+            .map(|line| {
+                format!(
+                    "{} {} {}",
+                    line.charge.name(),
+                    line.item.as_deref().unwrap_or("-"),
+                    line.amount
+                )
+            })
+            .collect()
+    };
+    assert_eq!(lines("2026-02"), ["Amortisation five 10", "Amortisation one 80"]);
+    let march = [
+        "Amortisation one 80",
+        "Amortisation two 100",
+        "Retirement one 720",
+        "Retirement three 50",
+        "Retirement two 400",
+    ];
+    assert_eq!(lines("2026-03"), march);
+    assert_eq!(lines("2026-04"), Vec::<String>::new());
+}
+
+#[test]
+fn an_instant_at_the_end_of_the_month_weighs_in_the_next_one() {
+    let pool = "{currency: KRW, driver: d, operations: [{name: hall, monthly: '10', from: '2026-01-01'}]}";
+    let pool: CostPoolSpec = serde_saphyr::from_str(pool).unwrap();
+    let mut world = shared();
+    world.add_cost_pool("hall", &pool).unwrap();
+    let used = UsageRecord {
+        agency: "nts".to_owned(), // which takes no part in the system, and pays for the hall
+        ..instant("mois/docs", "d", "3", "2026-10-31T15:00:00Z")
+    };
+    let said = |month: &str| {
+        Card::of(PRICE)
+            .rate_in(&world, month, std::slice::from_ref(&used), &Carry::default())
+            .warnings()
+            .join("; ")
+    };
+    assert_eq!(
+        said("2026-10"),
+        "cost pool hall: nobody used `d`; 10 join the next period"
+    );
+    let november = said("2026-11");
+    assert!(
+        november.starts_with("agency `nts` used 3 of driver `d` of mois/docs while it took no part"),
+        "{november}"
+    );
+    assert!(!november.contains("nobody used"), "{november}");
+}
+
+#[test]
+fn what_weighs_nothing_does_not_make_a_pool_less_complete() {
+    let mut world = shared();
+    subscribe(&mut world, "moel", "mois/docs", "2026-10-21", None);
+    let mut early = record("mois/docs", "d", "3");
+    early.end = "2026-10-10T15:00:00Z".parse().unwrap(); // over before it takes part
+    (early.agency, early.completeness) = ("moel".to_owned(), Completeness::Missing);
+    let rated = Card::of(PRICE).rate_in(&world, "2026-10", &[early], &Carry::default());
+    let lines: Vec<_> = rated
+        .statements()
+        .iter()
+        .flat_map(|statement| &statement.lines)
+        .collect();
+    assert_eq!(lines.len(), 2);
+    assert!(lines.iter().all(|line| line.completeness == Completeness::Complete));
+}
+
+#[test]
+fn nobody_is_warned_of_what_is_as_it_should_be() {
+    let mut world = shared();
+    subscribe(&mut world, "moel", "mois/docs", "2026-01-01", None);
+    let used = |agency: &str, system: &str, meter: &str| UsageRecord {
+        agency: agency.to_owned(),
+        ..record(system, meter, "3")
+    };
+    let all = [
+        used("moel", "mois/docs", "d"),
+        used("mois", "mois/docs", "m"),
+        used("nts", "nts/a", "m"),
+    ];
+    let rated = Card::of(PRICE).rate_in(&world, "2026-10", &all, &Carry::default());
+    assert_eq!(rated.warnings(), Vec::<String>::new());
+    let rated = Card::of(PRICE).rate_in(&world, "2026-10", &[used("moef", "moef/a", "m")], &Carry::default());
+    assert_eq!(
+        rated.warnings(),
+        ["agency `moef` is named by usage only: no manifest describes it"]
+    );
+}
+
+#[test]
+fn an_owner_saves_nothing_by_sharing_with_itself() {
+    let mut world = shared();
+    let spec = json!({
+        "systemRef": {"namespace": "mois", "name": "docs"}, "from": "2026-01-01",
+        "standalone": {"operations": [{"name": "own", "monthly": "5", "from": "2026-01-01"}]},
+    });
+    let spec: SystemSubscriptionSpec = serde_json::from_value(spec).unwrap();
+    world.add_subscription("mois", &spec).unwrap();
+    world.add_subscription("moel", &spec).unwrap();
+    let rated = Card::of(PRICE).rate_in(&world, "2026-10", &[], &Carry::default());
+    let agencies: Vec<&str> = rated.savings().iter().map(|saving| saving.agency.as_str()).collect();
+    assert_eq!(agencies, ["moel"]);
+}
+
+#[test]
+fn a_standard_rate_that_brought_in_too_much_is_never_below_zero_the_next_time() {
+    let spec = "{cost: {currency: KRW, operations: [{name: run, monthly: '1000', from: '2026-01-01'}]}, retirement: {date: '2026-11-20', policy: Owner},
+        sharing: {driver: d, mode: StandardRate, standardRate: {fiscalYear: 2026, unitPrice: '1'}}}";
+    let spec: AgencySystemSpec = serde_saphyr::from_str(spec).unwrap();
+    let mut world = World::default();
+    world.add_agency("nts", ["nts".to_owned()]);
+    world.add_system("nts", "docs", &spec).unwrap();
+    let rate = |month: &str, quantity: &str, at: &str| {
+        Card::of(PRICE).rate_in(
+            &world,
+            month,
+            &[instant("nts/docs", "d", quantity, at)],
+            &Carry::default(),
+        )
+    };
+    for (quantity, next) in [("2000", "0"), ("2001", "0"), ("1999", "0.0005")] {
+        // 2000 − 1000 too much, as much as a month costs; with one less, one is left over 1999 units.
+        let rated = rate("2026-10", quantity, "2026-10-05T00:00:00Z");
+        assert_eq!(
+            rated.recoveries()[0].next_unit_price.as_ref().unwrap().to_string(),
+            next,
+            "{quantity}"
+        );
+    }
+    // In the month of its retirement a balance of nothing needs nobody.
+    assert_eq!(
+        rate("2026-11", "1000", "2026-11-05T00:00:00Z").warnings(),
+        Vec::<String>::new()
+    );
+    assert_eq!(rate("2026-11", "1001", "2026-11-05T00:00:00Z").warnings().len(), 1);
+}

@@ -128,6 +128,19 @@ fn who_joins_and_who_leaves_in_the_month_weighs_by_the_seconds_it_took_part() {
 }
 
 #[test]
+fn the_owner_takes_part_once_whatever_subscription_it_has() {
+    let mut world = docs("sharing: {acceptsAll: true}", "");
+    subscribe(&mut world, "moel", "1", "2026-01-01", None);
+    subscribe(&mut world, "mois", "8", "2026-01-01", None);
+    let halves: Vec<_> = october(&world, &[])
+        .statements()
+        .iter()
+        .map(|statement| statement.total.to_string())
+        .collect();
+    assert_eq!(halves, ["60000000", "60000000"]);
+}
+
+#[test]
 fn driver_use_counts_only_while_its_agency_takes_part() {
     let mut world = docs("sharing: {accepts: [{agency: moel}], driver: requests.count}", "");
     subscribe(&mut world, "moel", "1", "2026-10-11", None);
@@ -293,6 +306,11 @@ fn each_line_of_a_pool_says_which_part_of_the_whole_it_is_and_by_what_it_was_spl
             &[used("moel", "requests.count", "1"), used("mois", "requests.count", "4")]
         ),
         ["Use 0.2 of 40000000", "Use 0.8 of 40000000"]
+    );
+    let all_fixed = "sharing: {acceptsAll: true, fixedShare: '1', driver: requests.count}";
+    assert_eq!(
+        parts(all_fixed, &[used("mois", "requests.count", "1")]),
+        ["Weight 0.75 of 40000000", "Weight 0.25 of 40000000"]
     );
     let mixed = "sharing: {acceptsAll: true, fixedShare: '0.4', driver: requests.count, onNoUsage: Owner}";
     assert_eq!(

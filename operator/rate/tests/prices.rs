@@ -295,3 +295,11 @@ fn where_the_bill_is_rounded_a_line_bears_the_tax_of_its_own_rate() {
         .collect();
     assert_eq!(taxes, ["100", "200"]);
 }
+
+#[test]
+fn a_tax_of_nothing_is_no_tax_and_cuts_nothing() {
+    let card = Card::of("- {meter: m, unit: u, model: PerUnit, unitPrice: '1'}").tax("2026-10-11T00:00:00+09:00", "0");
+    let rated = card.rate("2026-10", &[record("nts/a", "m", "7")]);
+    assert_eq!(rated.statements()[0].lines.len(), 1);
+    assert!(rated.statements()[0].taxes.is_empty());
+}

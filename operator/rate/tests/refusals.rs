@@ -377,4 +377,5 @@ fn a_cost_pool_that_makes_no_sense_is_refused_by_the_field() {
     // Who pays for what nobody used is asked only where there is such a thing.
     let proportional = pool.replace("idle: Platform, platformAgencyRef: {name: nirs}", "idle: Proportional");
     assert_eq!(add(&proportional), Ok(()));
+    assert_eq!(add("{currency: KRW, driver: d, idle: Platform}"), Ok(()));
 }
