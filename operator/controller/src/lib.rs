@@ -1,6 +1,7 @@
 //! The operator: watches fill the world, a queue shares the work out, and each object's turn is *gather, desire, apply,
 //! report*.
 
+pub mod billing;
 mod events;
 mod http;
 mod lease;

@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use kube::{Client, Config};
+use maru_controller::billing::{self, BillingSettings};
 use maru_controller::meter::{self, Pace};
 use maru_controller::{Health, Lease, Metrics, Settings};
 use maru_desire::{Platform, RouteApi};
@@ -35,6 +36,10 @@ struct Arguments {
     /// recorded. Without it, what ends while no operator runs is an estimate. Needs `--lake`.
     #[arg(long, env = "MARU_METERING_FINALIZER", default_value_t = true, action = clap::ArgAction::Set)]
     metering_finalizer: bool,
+    /// Where bills are booked: the path of a file, or the URL of a PostgreSQL database; none given: billing runs are not worked on. Needs
+    /// `--lake`.
+    #[arg(long, env = "MARU_LEDGER", hide_env_values = true, requires = "lake")]
+    ledger: Option<String>,
     /// How many objects are worked on at once.
     #[arg(long, env = "MARU_WORKERS", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: u16,
@@ -75,10 +80,18 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         );
         tokio::spawn(loops)
     });
+    let billing = arguments.ledger.clone().zip(lake.as_ref()).map(|(ledger, lake)| {
+        let settings = BillingSettings::into_ledger(ledger);
+        let (metrics, lake) = (Arc::clone(&metrics), Arc::clone(lake));
+        tokio::spawn(billing::run(client.clone(), lake, settings, metrics, shutdown.clone()))
+    });
     let http = tokio::spawn(http);
     let settings = settings(&client, &arguments).await?;
     maru_controller::run(client, settings, metrics, health, shutdown.clone()).await?;
     shutdown.cancel();
+    if let Some(billing) = billing {
+        billing.await?;
+    }
     if let Some(metering) = metering {
         metering.await??;
     }

@@ -98,6 +98,25 @@ impl Lake {
         self.read_files(period, self.wait(self.table.files(Some(version)))?)
     }
 
+    /// Gives each record of a period, as the table was at a version, once and a file at a time, in no order.
+    pub fn each_at<E: From<LakeError>>(
+        &self,
+        version: u64,
+        period: Interval,
+        mut take: impl FnMut(&UsageRecord) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let files = self.wait(self.table.files(Some(version)))?;
+        for file in of_period(files, period) {
+            let bytes = self.wait(datafile::fetch(&*self.table.store(), &file))?;
+            let inside = datafile::records(&file.path, bytes)?;
+            inside
+                .iter()
+                .filter(|record| touches(record, period))
+                .try_for_each(&mut take)?;
+        }
+        Ok(())
+    }
+
     /// The version that reading sees now; nothing while there is no table.
     pub fn version(&self) -> Result<Option<u64>, LakeError> {
         let table = self.wait(self.table.load(None))?;

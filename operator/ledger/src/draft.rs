@@ -188,6 +188,7 @@ impl Draft {
             page.number.clone_from(&head.number);
             page.inputs = head.inputs.as_deref().map(serde_json::from_str).transpose()?;
             page.digest = Some(head.digest);
+            page.issued_at = Some(head.issued_at.clone());
         }
         Ok(())
     }

@@ -60,6 +60,7 @@ pub struct Page {
     pub(crate) about: String,
     pub(crate) inputs: Option<Inputs>,
     pub(crate) digest: Option<Digest>,
+    pub(crate) issued_at: Option<String>,
     pub(crate) places: u32,
     pub(crate) content: Content,
     pub(crate) entries: Vec<Entry>,
@@ -121,6 +122,11 @@ impl Page {
         self.inputs.as_ref()
     }
 
+    /// When it was issued; none on a draft.
+    pub fn issued_at(&self) -> Option<&str> {
+        self.issued_at.as_deref()
+    }
+
     /// The fingerprint of this page and all before it; none on a draft.
     pub fn digest(&self) -> Option<Digest> {
         self.digest
@@ -141,6 +147,7 @@ impl Page {
             about: String::new(),
             inputs: None,
             digest: None,
+            issued_at: None,
             places,
             content,
             entries,

@@ -129,5 +129,6 @@ pub(crate) fn page(head: Head, content: &[u8]) -> Result<Page, LedgerError> {
     page.about = head.about;
     page.inputs = inputs;
     page.digest = Some(head.digest);
+    page.issued_at = Some(head.issued_at);
     Ok(page)
 }

@@ -146,6 +146,35 @@ impl<'a> Usage<'a> {
         self.period
     }
 
+    /// Moments inside the period across which use must not be summed before it is added: prices, rates or taxes change there, or
+    /// somebody joins or leaves a shared system.
+    pub fn cuts(&self) -> Vec<jiff::Timestamp> {
+        let slots = (1..self.timeline.len()).map(|slot| self.timeline.slot(slot).start);
+        let windows = self
+            .shared
+            .values()
+            .flatten()
+            .flat_map(|participant| &participant.windows);
+        let joining = windows.flat_map(|window| [window.start, window.end]);
+        let Interval { start, end } = self.period.interval;
+        let mut cuts: Vec<_> = slots.chain(joining).filter(|cut| start < *cut && *cut < end).collect();
+        cuts.sort_unstable();
+        cuts.dedup();
+        cuts
+    }
+
+    /// Meters whose records must be added one by one, as each is rounded up by itself.
+    pub fn one_by_one(&self) -> Vec<String> {
+        let items = self.book.versions.iter().flat_map(|version| &version.items);
+        let mut meters: Vec<String> = items
+            .filter(|(_, item)| item.increment.is_some())
+            .map(|(meter, _)| meter.clone())
+            .collect();
+        meters.sort_unstable();
+        meters.dedup();
+        meters
+    }
+
     /// Adds the part of a record that falls into the period; a record outside of it adds nothing. Each record is added once: who calls
     /// this leaves out what has the same id.
     pub fn add(&mut self, record: &UsageRecord) -> Result<(), UsageError> {

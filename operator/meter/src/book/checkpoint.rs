@@ -51,6 +51,13 @@ struct Kept {
     written: Timestamp,
 }
 
+impl Checkpoint {
+    /// The hours before are recorded.
+    pub fn closed(&self) -> Timestamp {
+        self.closed
+    }
+}
+
 impl Book {
     /// The book as it is now, to go on from a place in the watch.
     pub fn checkpoint(&self, version: &str) -> Checkpoint {

@@ -1,0 +1,117 @@
+//! Billing runs: a month's bills are drafted every hour while it is open, and issued once it is over and the grace has passed.
+//!
+//! The ledger decides what is issued: a run that ends anywhere and begins again finds what was booked and gives the same bills with
+//! the same numbers. The objects of kind `Bill` only show it.
+
+mod gather;
+mod report;
+mod show;
+mod work;
+
+use crate::Metrics;
+use futures::StreamExt;
+use jiff::Timestamp;
+use kube::api::Api;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{Config, watcher};
+use kube::{Client, ResourceExt};
+use maru_crds::BillingRun;
+use maru_lake::Lake;
+use maru_meter::hour_of;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// How billing runs.
+#[derive(Clone)]
+pub struct BillingSettings {
+    /// The ledger's address: the path of a file, or the URL of a PostgreSQL database.
+    pub ledger: String,
+    /// Who issues, as bills say.
+    pub issuer: String,
+    /// How often is looked whether a run is due.
+    pub look_every: Duration,
+    /// What time it is.
+    pub clock: fn() -> Timestamp,
+    /// Whether this replica is to work; which one does saves work and decides nothing.
+    pub leads: fn(&Metrics) -> bool,
+}
+
+impl fmt::Debug for BillingSettings {
+    /// The address may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BillingSettings")
+            .field("issuer", &self.issuer)
+            .finish_non_exhaustive()
+    }
+}
+
+impl BillingSettings {
+    /// Bills into a ledger, by the real clock, while this replica leads.
+    pub fn into_ledger(ledger: String) -> Self {
+        Self {
+            ledger,
+            issuer: "maru".to_owned(),
+            look_every: Duration::from_secs(10),
+            clock: Timestamp::now,
+            leads: |metrics| metrics.leader.get() == 1,
+        }
+    }
+}
+
+/// What a run was worked out for last: its generation and the hour.
+type Worked = (Option<i64>, Timestamp);
+
+/// Works on billing runs until `shutdown`. What fails is logged, said in the run's conditions and tried again.
+pub async fn run(
+    client: Client,
+    lake: Arc<Lake>,
+    settings: BillingSettings,
+    metrics: Arc<Metrics>,
+    shutdown: CancellationToken,
+) {
+    let runs = Api::<BillingRun>::all(client.clone());
+    let mut changes = watcher(runs.clone(), Config::default()).default_backoff().boxed();
+    let mut looks = tokio::time::interval(settings.look_every);
+    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut worked: HashMap<String, Worked> = HashMap::new();
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            Some(_) = changes.next() => {}
+            _ = looks.tick() => {}
+        }
+        if !(settings.leads)(&metrics) {
+            continue;
+        }
+        let listed = match runs.list(&kube::api::ListParams::default().limit(500)).await {
+            Ok(listed) => listed.items,
+            Err(error) => {
+                tracing::warn!(%error, "the billing runs could not be listed");
+                continue;
+            }
+        };
+        for run in listed {
+            let now = (settings.clock)();
+            let due = (run.metadata.generation, hour_of(now));
+            if worked.get(&run.name_any()) == Some(&due) || run.metadata.deletion_timestamp.is_some() {
+                continue;
+            }
+            let turn = work::turn(&client, &lake, &settings, &run, now);
+            let said = tokio::select! {
+                () = shutdown.cancelled() => return,
+                said = turn => said,
+            };
+            let again = said.is_failure();
+            match report::write(&runs, &run, said, now).await {
+                Ok(()) if !again => {
+                    worked.insert(run.name_any(), due);
+                }
+                Ok(()) => {}
+                Err(error) => tracing::warn!(%error, run = run.name_any(), "the status was not taken"),
+            }
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Working a run out: from usage to drafts, and to what the ledger issued.
+
+use super::BillingSettings;
+use super::gather::Gathered;
+use super::report::{Said, Stage, Trouble};
+use super::show;
+use jiff::{SignedDuration, Timestamp};
+use kube::Client;
+use maru_crds::{BillingRun, RunAction};
+use maru_lake::{Lake, LakeError, Summing};
+use maru_ledger::{Inputs, Issue, Ledger, Naming, Page, draft};
+use maru_meter::{Checkpoint, Completeness, Exact, METERED_PLACES, Rounding, Source, UsageRecord, hour_of};
+use maru_rate::{Carry, Month, Period, PriceBook, Rated, Usage, World};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+/// Files of the lake that are read at a time.
+const THREADS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
+
+/// What one run came to.
+pub(super) struct Outcome {
+    pub(super) pages: Vec<Page>,
+    pub(super) warnings: Vec<String>,
+    pub(super) version: Option<u64>,
+    pub(super) stage: Stage,
+    /// What each agency's month comes to at its end, where that can be said.
+    pub(super) forecast: Vec<(String, Exact)>,
+    pub(super) period: Period,
+}
+
+/// One look at a run: what it came to, shown to the agencies if it is to issue.
+pub(super) async fn turn(
+    client: &Client,
+    lake: &Arc<Lake>,
+    settings: &BillingSettings,
+    run: &BillingRun,
+    now: Timestamp,
+) -> Said {
+    match work(client, lake, settings, run, now).await {
+        Ok((outcome, gathered)) => {
+            if run.spec.action == RunAction::Issue
+                && let Err(trouble) = show::bills(client, run, &outcome, &gathered.agencies, now).await
+            {
+                return Said::Failed(trouble);
+            }
+            Said::Worked(Box::new(outcome))
+        }
+        Err(trouble) => Said::Failed(trouble),
+    }
+}
+
+async fn work(
+    client: &Client,
+    lake: &Arc<Lake>,
+    settings: &BillingSettings,
+    run: &BillingRun,
+    now: Timestamp,
+) -> Result<(Outcome, Gathered), Trouble> {
+    let gathered = Gathered::read(client, &run.spec.rate_card_ref.name).await?;
+    let (lake, settings, spec) = (Arc::clone(lake), settings.clone(), run.spec.clone());
+    let task = tokio::task::spawn_blocking(move || {
+        let book = gathered.book()?;
+        let world = gathered.world()?;
+        let month: Month = spec
+            .period
+            .parse()
+            .map_err(|error| Trouble::Refused(format!("spec.period: {error}")))?;
+        let period = Period::new(month, &book.zone)
+            .ok_or_else(|| Trouble::Refused(format!("spec.period: {month} is beyond the calendar")))?;
+        let working = Working {
+            lake: &lake,
+            settings: &settings,
+            gathered: &gathered,
+            book: &book,
+            world: &world,
+            period,
+            now,
+        };
+        let outcome = working.outcome(&spec)?;
+        Ok((outcome, gathered))
+    });
+    task.await.map_err(|error| Trouble::Failed(error.to_string()))?
+}
+
+struct Working<'a> {
+    lake: &'a Lake,
+    settings: &'a BillingSettings,
+    gathered: &'a Gathered,
+    book: &'a PriceBook,
+    world: &'a World,
+    period: Period,
+    now: Timestamp,
+}
+
+impl Working<'_> {
+    fn outcome(&self, spec: &maru_crds::BillingRunSpec) -> Result<Outcome, Trouble> {
+        let mut ledger = Ledger::at(&self.settings.ledger)?;
+        let issues = spec.action == RunAction::Issue;
+        if issues {
+            let pages = ledger.pages(&self.settings.issuer, self.period.month)?;
+            if !pages.is_empty() {
+                return Ok(self.issued(pages, Vec::new()));
+            }
+        }
+        let before = self.period.month.first_day().yesterday();
+        let before = before.map_err(|error| Trouble::Refused(format!("spec.period: {error}")))?;
+        let carry = ledger.carry(&self.settings.issuer, Month::of(before))?;
+        let carry = carry.unwrap_or_default();
+        let version = self.lake.version()?;
+        let rated = self.rate(version, None, &carry)?;
+        let closes = self.period.interval.end + grace(&spec.grace)?;
+        if issues && self.now >= closes {
+            if spec.require_complete {
+                self.check_complete(&rated)?;
+            }
+            return self.issue(&mut ledger, &rated, version);
+        }
+        Ok(Outcome {
+            pages: draft(&rated)?,
+            warnings: rated.warnings().to_vec(),
+            version,
+            stage: if issues { Stage::Open { closes } } else { Stage::Preview },
+            forecast: self.forecast(version, &carry)?,
+            period: self.period,
+        })
+    }
+
+    fn issued(&self, pages: Vec<Page>, warnings: Vec<String>) -> Outcome {
+        let inputs = pages.first().and_then(Page::inputs);
+        Outcome {
+            version: inputs.and_then(|inputs| inputs.usage_table_version),
+            pages,
+            warnings,
+            stage: Stage::Issued,
+            forecast: Vec::new(),
+            period: self.period,
+        }
+    }
+
+    /// Rates the period as the usage table was at a version; `scaled` gives each quantity so many times over.
+    fn rate(&self, version: Option<u64>, scaled: Option<&Exact>, carry: &Carry) -> Result<Rated, Trouble> {
+        let mut usage = Usage::new(self.book, self.world, self.period);
+        if version.is_some() {
+            let summing = Summing {
+                period: self.period.interval,
+                cuts: usage.cuts(),
+                alone: usage.one_by_one(),
+                version,
+                threads: THREADS,
+            };
+            self.lake.sum(&summing, |record: &UsageRecord| -> Result<(), Trouble> {
+                let added = match scaled {
+                    None => usage.add(record),
+                    Some(times) => usage.add(&UsageRecord {
+                        quantity: (&record.quantity * times).round(METERED_PLACES, Rounding::HalfEven),
+                        ..record.clone()
+                    }),
+                };
+                added.map_err(|error| Trouble::Refused(error.to_string()))
+            })?;
+        }
+        usage
+            .rate_after(carry)
+            .map_err(|error| Trouble::Refused(error.to_string()))
+    }
+
+    /// What the month comes to if use goes on as it did in the hours that are over.
+    fn forecast(&self, version: Option<u64>, carry: &Carry) -> Result<Vec<(String, Exact)>, Trouble> {
+        let interval = self.period.interval;
+        let passed = hour_of(self.now).duration_since(interval.start).as_secs();
+        if passed <= 0 || self.now >= interval.end {
+            return Ok(Vec::new());
+        }
+        let Some(times) = Exact::ratio(interval.length().as_secs(), passed) else {
+            return Ok(Vec::new());
+        };
+        let rated = self.rate(version, Some(&times), carry)?;
+        let totals = rated.statements().iter();
+        Ok(totals
+            .map(|statement| (statement.agency.clone(), statement.total.clone()))
+            .collect())
+    }
+
+    /// Nothing may be missing: every hour is recorded, and no line has a hole.
+    fn check_complete(&self, rated: &Rated) -> Result<(), Trouble> {
+        let mut holes = Vec::new();
+        for source in [Source::Pods, Source::Volumes] {
+            let kept = self.lake.kept(source.name())?;
+            let closed = kept.and_then(|bytes| serde_json::from_slice::<Checkpoint>(&bytes).ok());
+            let closed = closed.map_or(Timestamp::MIN, |checkpoint| checkpoint.closed());
+            if closed < self.period.interval.end {
+                holes.push(format!("{} are recorded up to {closed}", source.name()));
+            }
+        }
+        for statement in rated.statements() {
+            for line in &statement.lines {
+                if line.completeness == Completeness::Missing {
+                    let meter = line.meter.as_deref().unwrap_or_default();
+                    holes.push(format!("{meter} of {} has a hole", statement.agency));
+                }
+            }
+        }
+        if holes.is_empty() {
+            Ok(())
+        } else {
+            Err(Trouble::Incomplete(holes))
+        }
+    }
+
+    fn issue(&self, ledger: &mut Ledger, rated: &Rated, version: Option<u64>) -> Result<Outcome, Trouble> {
+        let inputs = self.inputs(version)?;
+        let issue = Issue {
+            issuer: &self.settings.issuer,
+            fiscal_year: self.period.month.first_day().year(),
+            at: self.now,
+            inputs: &inputs,
+        };
+        let pages = ledger.issue(rated, &issue)?;
+        Ok(self.issued(pages, rated.warnings().to_vec()))
+    }
+
+    fn inputs(&self, version: Option<u64>) -> Result<Inputs, Trouble> {
+        let mut naming = Naming::new(self.period.interval);
+        self.gathered.name(&mut naming)?;
+        if let Some(version) = version {
+            let take = |record: &UsageRecord| -> Result<(), Trouble> { Ok(naming.usage(record)?) };
+            self.lake.each_at(version, self.period.interval, take)?;
+        }
+        Ok(Inputs {
+            usage_table_version: version,
+            ..naming.inputs()
+        })
+    }
+}
+
+fn grace(text: &str) -> Result<SignedDuration, Trouble> {
+    let hours = text.strip_suffix('h').and_then(|hours| hours.parse::<u32>().ok());
+    let hours =
+        hours.ok_or_else(|| Trouble::Refused(format!("spec.grace: `{text}`: allowed are hours such as 72h")))?;
+    Ok(SignedDuration::from_hours(i64::from(hours)))
+}
+
+impl From<LakeError> for Trouble {
+    fn from(error: LakeError) -> Self {
+        Self::Failed(format!("the lake: {error}"))
+    }
+}

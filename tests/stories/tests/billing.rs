@@ -1,0 +1,316 @@
+//! A month is drafted, closed and issued, told against the real API server, a real lake and both kinds of ledgers.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed helper is a failed test")]
+
+use clap::Parser;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{Api, ListParams, PostParams};
+use kube::{Client, Config, ResourceExt};
+use maru_controller::Metrics;
+use maru_controller::billing::{self, BillingSettings};
+use maru_crds::{Agency, AgencySystem, Bill, BillingRun, RateCard};
+use maru_lake::Lake;
+use maru_meter::UsageRecord;
+use maru_stories::{agency, cluster_with_kinds, eventually, system};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+static NOW: AtomicI64 = AtomicI64::new(0);
+
+fn clock() -> Timestamp {
+    Timestamp::from_second(NOW.load(Ordering::SeqCst)).unwrap()
+}
+
+fn it_is(time: &str) {
+    NOW.store(time.parse::<Timestamp>().unwrap().as_second(), Ordering::SeqCst);
+}
+
+/// Billing by itself; dropping it ends it as SIGKILL does.
+struct Billing(Option<Runtime>);
+
+impl Billing {
+    fn start(config: &Config, lake: &Path, ledger: &str) -> Self {
+        let runtime = Runtime::new().unwrap();
+        let client = {
+            let _inside = runtime.enter();
+            Client::try_from(config.clone()).unwrap()
+        };
+        let lake = std::thread::scope(|scope| scope.spawn(|| Arc::new(Lake::open(lake).unwrap())).join().unwrap());
+        let settings = BillingSettings {
+            look_every: Duration::from_millis(100),
+            clock,
+            leads: |_| true,
+            ..BillingSettings::into_ledger(ledger.to_owned())
+        };
+        let (metrics, shutdown) = (Arc::new(Metrics::default()), CancellationToken::new());
+        runtime.spawn(billing::run(client, lake, settings, metrics, shutdown));
+        Self(Some(runtime))
+    }
+}
+
+impl Drop for Billing {
+    fn drop(&mut self) {
+        self.0.take().unwrap().shutdown_background();
+    }
+}
+
+fn card(name: &str, price: &str) -> Value {
+    json!({
+        "apiVersion": "maru.dev/v1alpha1", "kind": "RateCard", "metadata": {"name": name},
+        "spec": {
+            "currency": "KRW", "timeZone": "Asia/Seoul",
+            "versions": [{"from": "2026-01-01T00:00:00+09:00",
+                "items": [{"meter": "cpu.reserved", "unit": "core-hour", "model": "PerUnit", "unitPrice": price}]}],
+            "taxes": [{"from": "2026-01-01T00:00:00+09:00", "name": "VAT", "rate": "0.10"}],
+        },
+    })
+}
+
+fn run(name: &str, card: &str, action: &str) -> BillingRun {
+    serde_json::from_value(json!({
+        "apiVersion": "maru.dev/v1alpha1", "kind": "BillingRun", "metadata": {"name": name},
+        "spec": {"rateCardRef": {"name": card}, "period": "2026-10", "action": action},
+    }))
+    .unwrap()
+}
+
+/// 100 core-hours of each agency in the first hours of October in Seoul, and some of another month.
+fn use_some(lake: &Path) {
+    let record = |agency: &str, hour: i64, month: &str| -> UsageRecord {
+        let start: Timestamp = format!("{month}T15:00:00Z").parse().unwrap();
+        let start = start + jiff::SignedDuration::from_hours(hour);
+        serde_json::from_value(json!({
+            "id": format!("pods/{agency}/cpu.reserved/{start}"), "agency": agency, "system": format!("{agency}/docs"),
+            "resource": format!("pod/{agency}/web"), "meter": "cpu.reserved", "quantity": "10", "unit": "core-hour",
+            "start": start, "end": start + jiff::SignedDuration::from_hours(1), "source": "pods",
+        }))
+        .unwrap()
+    };
+    let mut records = Vec::new();
+    for agency in ["mois", "nts"] {
+        records.extend((0..10).map(|hour| record(agency, hour, "2026-09-30")));
+        records.push(record(agency, 0, "2026-11-15"));
+    }
+    let append = || Lake::open(lake).unwrap().append(&records).unwrap();
+    let appended = std::thread::scope(|scope| scope.spawn(append).join().unwrap());
+    assert_eq!(appended.added, 22);
+}
+
+async fn create<K>(client: &Client, object: &Value)
+where
+    K: kube::Resource<DynamicType = ()> + Clone + serde::Serialize + serde::de::DeserializeOwned + std::fmt::Debug,
+{
+    let object: K = serde_json::from_value(object.clone()).unwrap();
+    Api::<K>::all(client.clone())
+        .create(&PostParams::default(), &object)
+        .await
+        .unwrap();
+}
+
+/// Two agencies with a system each, prices, and usage.
+async fn a_country(client: &Client, lake: &Path) {
+    for name in ["mois", "nts"] {
+        create::<Namespace>(
+            client,
+            &json!({"metadata": {"name": name, "labels": {"maru.dev/agency": name}}}),
+        )
+        .await;
+        create::<Agency>(client, &agency(name)).await;
+        let docs: AgencySystem = serde_json::from_value(system(name, "docs")).unwrap();
+        let systems = Api::<AgencySystem>::namespaced(client.clone(), name);
+        systems.create(&PostParams::default(), &docs).await.unwrap();
+    }
+    create::<RateCard>(client, &card("platform", "42.5")).await;
+    create::<RateCard>(client, &card("dearer", "100")).await;
+    use_some(lake);
+}
+
+async fn bills(client: &Client) -> BTreeMap<String, Bill> {
+    let listed = Api::<Bill>::all(client.clone())
+        .list(&ListParams::default())
+        .await
+        .unwrap();
+    let named = |bill: Bill| (format!("{}/{}", bill.namespace().unwrap(), bill.name_any()), bill);
+    listed.items.into_iter().map(named).collect()
+}
+
+/// Waits until a run says a reason, and gives its status.
+async fn said(client: &Client, name: &str, reason: &str) -> maru_crds::BillingRunStatus {
+    let api = Api::<BillingRun>::all(client.clone());
+    eventually(&format!("run {name} to be {reason}"), 60, async || {
+        let status = api.get(name).await.unwrap().status.unwrap_or_default();
+        let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready");
+        match ready {
+            Some(ready) if ready.reason == reason => Ok(status),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await
+}
+
+/// What people would export, as files for `kubectl maru verify`.
+async fn exported(client: &Client, folder: &Path) -> PathBuf {
+    let mut text = String::new();
+    let mut add = |kind: &str, object: Value| {
+        let mut object = object;
+        object["apiVersion"] = json!("maru.dev/v1alpha1");
+        object["kind"] = json!(kind);
+        text.push_str(&format!("---\n{object}\n"));
+    };
+    let everything = ListParams::default();
+    for agency in Api::<Agency>::all(client.clone()).list(&everything).await.unwrap() {
+        add(
+            "Agency",
+            json!({"metadata": {"name": agency.name_any()}, "spec": agency.spec}),
+        );
+    }
+    for system in Api::<AgencySystem>::all(client.clone())
+        .list(&everything)
+        .await
+        .unwrap()
+    {
+        let metadata = json!({"name": system.name_any(), "namespace": system.namespace()});
+        add("AgencySystem", json!({"metadata": metadata, "spec": system.spec}));
+    }
+    let card = Api::<RateCard>::all(client.clone()).get("platform").await.unwrap();
+    add("RateCard", json!({"metadata": {"name": "platform"}, "spec": card.spec}));
+    let file = folder.join("exported.yaml");
+    std::fs::write(&file, text).unwrap();
+    file
+}
+
+fn verified(number: &str, ledger: &str, file: &Path, lake: &Path) -> String {
+    let (file, lake) = (file.to_str().unwrap(), lake.to_str().unwrap());
+    let arguments = [
+        "kubectl-maru",
+        "verify",
+        number,
+        "--ledger",
+        ledger,
+        "-f",
+        file,
+        "--usage",
+        lake,
+    ];
+    let command = maru_cli::Cli::try_parse_from(arguments).unwrap();
+    let printed = std::thread::scope(|scope| scope.spawn(|| command.run().unwrap()).join().unwrap());
+    let text = String::from_utf8(printed.bytes).unwrap();
+    assert!(printed.agrees, "{text}");
+    text
+}
+
+async fn an_open_month_is_drafted(client: &Client) {
+    let runs = Api::<BillingRun>::all(client.clone());
+    runs.create(&PostParams::default(), &run("october", "platform", "Issue"))
+        .await
+        .unwrap();
+    let status = said(client, "october", "Open").await;
+    // 100 core-hours × 42.5 = 4,250, and 10 % tax.
+    assert_eq!(status.total.as_deref(), Some("9350"));
+    let drafts = bills(client).await;
+    let spec = &drafts["mois/invoice-2026-10"].spec;
+    assert_eq!(
+        (spec.subtotal.as_str(), spec.total.as_str(), &spec.number),
+        ("4250", "4675", &None)
+    );
+    let agency = Api::<Agency>::all(client.clone()).get("mois").await.unwrap();
+    let budget = agency.status.unwrap().budget.unwrap();
+    assert_eq!((budget.period.as_str(), budget.spent.as_str()), ("2026-10", "4675"));
+    // 10 of 31 days are over: at its end it will be 3.1 times as much.
+    assert_eq!(budget.forecast.as_deref(), Some("14493"));
+
+    runs.create(&PostParams::default(), &run("what-if", "dearer", "Preview"))
+        .await
+        .unwrap();
+    assert_eq!(
+        said(client, "what-if", "Previewed").await.total.as_deref(),
+        Some("22000")
+    );
+    assert_eq!(bills(client).await, drafts, "a preview leaves no trace");
+}
+
+async fn it_is_issued_once(config: &Config, client: &Client, lake: &Path, ledger: &str, folder: &Path) {
+    // Killed again and again on the way.
+    for millis in [5, 40, 80, 120, 160, 200, 300] {
+        let billing = Billing::start(config, lake, ledger);
+        tokio::time::sleep(Duration::from_millis(millis)).await;
+        drop(billing);
+    }
+    let billing = Billing::start(config, lake, ledger);
+    let status = said(client, "october", "Issued").await;
+    assert_eq!((status.bills, status.total.as_deref()), (Some(2), Some("9350")));
+    assert_eq!(status.first_number.as_deref(), Some("2026-000001"));
+    assert_eq!(status.last_number.as_deref(), Some("2026-000002"));
+    let issued = bills(client).await;
+    let numbers: Vec<_> = issued.values().map(|bill| bill.spec.number.clone().unwrap()).collect();
+    assert_eq!(numbers, ["2026-000001", "2026-000002"]);
+    assert!(
+        issued
+            .values()
+            .all(|bill| bill.spec.digest.is_some() && bill.spec.issued_at.is_some())
+    );
+    drop(billing);
+
+    let file = exported(client, folder).await;
+    for number in numbers {
+        let text = verified(&number, ledger, &file, lake);
+        assert!(text.contains("are those that the bill names"), "{text}");
+    }
+
+    // Another hour, another operator: nothing is written.
+    it_is("2026-11-04T20:00:00Z");
+    let runs = Api::<BillingRun>::all(client.clone());
+    let before = runs.get("october").await.unwrap();
+    let billing = Billing::start(config, lake, ledger);
+    runs.create(&PostParams::default(), &run("again", "platform", "Issue"))
+        .await
+        .unwrap();
+    said(client, "again", "Issued").await;
+    assert_eq!(bills(client).await, issued);
+    assert_eq!(runs.get("october").await.unwrap(), before);
+    drop(billing);
+}
+
+#[tokio::test]
+async fn a_month_is_drafted_closed_and_issued_with_the_same_numbers_wherever_the_operator_is_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ledger.sqlite").display().to_string();
+    let server = maru_test_postgres::Postgres::start(&maru_test_postgres::PostgresOptions::default()).unwrap();
+    for ledger in [file, server.create_database("ledger").unwrap()] {
+        let cluster = cluster_with_kinds().await;
+        let (config, client) = (cluster.config(), cluster.client().unwrap());
+        let lake = tempfile::tempdir().unwrap();
+        a_country(&client, lake.path()).await;
+
+        it_is("2026-10-10T15:00:00Z");
+        let billing = Billing::start(&config, lake.path(), &ledger);
+        an_open_month_is_drafted(&client).await;
+        drop(billing);
+
+        // The month is over, the grace is not.
+        it_is("2026-11-02T00:00:00Z");
+        let billing = Billing::start(&config, lake.path(), &ledger);
+        let strict = json!({"spec": {"rateCardRef": {"name": "platform"}, "period": "2026-10", "action": "Issue", "requireComplete": true, "grace": "0h"},
+            "apiVersion": "maru.dev/v1alpha1", "kind": "BillingRun", "metadata": {"name": "strict"}});
+        create::<BillingRun>(&client, &strict).await;
+        said(&client, "strict", "Incomplete").await;
+        said(&client, "october", "Open").await;
+        assert!(bills(&client).await.values().all(|bill| bill.spec.number.is_none()));
+        drop(billing);
+        let runs = Api::<BillingRun>::all(client.clone());
+        runs.delete("strict", &kube::api::DeleteParams::default())
+            .await
+            .unwrap();
+
+        it_is("2026-11-03T15:00:00Z");
+        it_is_issued_once(&config, &client, lake.path(), &ledger, folder.path()).await;
+        cluster.stop().await.unwrap();
+    }
+}
