@@ -162,7 +162,7 @@ async fn exported(client: &Client, folder: &Path) -> PathBuf {
         let mut object = object;
         object["apiVersion"] = json!("maru.dev/v1alpha1");
         object["kind"] = json!(kind);
-        text.push_str(&format!("---\n{object}\n"));
+        text.extend(["---\n", &object.to_string(), "\n"]);
     };
     let everything = ListParams::default();
     for agency in Api::<Agency>::all(client.clone()).list(&everything).await.unwrap() {
