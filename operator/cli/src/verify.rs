@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use maru_ledger::{Digest, Inputs, Ledger, Naming, Page};
+use maru_meter::Interval;
 use maru_rate::{Carry, Course, Line, Month, Period, Rated, Statement};
 
 use crate::Printed;
@@ -158,7 +159,7 @@ fn check_figures(ledger: &mut Ledger, args: &VerifyArgs, page: &Page, report: &m
     let agency = &page.statement().agency;
     match rated.statements().iter().find(|statement| statement.agency == *agency) {
         Some(again) => {
-            let again = ledger.with_numbers(&args.issuer, again.clone()).map_err(problem)?;
+            let again = ledger.with_numbers(&args.issuer, again).map_err(problem)?;
             compare(page.statement(), &again, report);
         }
         None => report.differs(&format!("{agency} gets no bill for {month} from these files")),
@@ -202,13 +203,21 @@ pub fn work_out(
         periods.push(period);
     }
     let beyond = || Problem::new(format!("{month} is beyond the calendar"));
-    let mut naming = Naming::new(periods.last().ok_or_else(beyond)?.interval);
+    let (start, end) = match (periods.first(), periods.last()) {
+        (Some(first), Some(last)) => (first.interval.start, last.interval.end),
+        _ => return Err(beyond()),
+    };
+    let issued = end.checked_add(Course::GRACE).map_err(Problem::new)?;
+    let mut naming = Naming::new(Interval { start, end });
     Manifests::read_and_name(files, &mut naming)?;
     let mut reader = UsageFiles::new(&periods);
     let mut course = Course::new(&manifests.book, &manifests.world, periods, Course::GRACE);
     for file in usage_files {
         reader.read(file, |record| {
-            naming.usage(record).map_err(|error| error.to_string())?;
+            // A bill knows nothing of what became known after it was issued.
+            if record.recorded_at.is_none_or(|known| known <= issued) {
+                naming.usage(record).map_err(|error| error.to_string())?;
+            }
             course.add(record).map_err(|error| error.to_string())
         })?;
     }

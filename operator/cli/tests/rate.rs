@@ -177,6 +177,51 @@ fn what_a_subscriber_saves_stands_on_its_bill() {
 }
 
 #[test]
+fn in_which_order_manifests_and_usage_are_written_changes_nothing() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let read = |name: &str| std::fs::read_to_string(here.join(name)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, parts: Vec<&str>, between: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, parts.join(between)).unwrap();
+        path.display().to_string()
+    };
+    let (card, systems, usage) = (read("card.yaml"), read("systems.yaml"), read("usage.jsonl"));
+    // A subscription that nobody accepts: it is in the warnings.
+    let stranger = "apiVersion: maru.dev/v1alpha1\nkind: SystemSubscription\nmetadata: {name: docs, namespace: NAME}\nspec: {systemRef: {namespace: mois, name: docs}, from: 2026-03-01}\n";
+    let strangers = ["nts", "zzz", "aaa"].map(|name| stranger.replace("NAME", name));
+    let documents = || {
+        card.split("---\n")
+            .chain(systems.split("---\n"))
+            .chain(strangers.iter().map(String::as_str))
+    };
+    let forwards = write("forwards.yaml", documents().collect(), "\n---\n");
+    let backwards = write(
+        "backwards.yaml",
+        documents().collect::<Vec<_>>().into_iter().rev().collect(),
+        "\n---\n",
+    );
+    let last_first = write("usage.jsonl", usage.lines().rev().collect(), "\n");
+    let printed = |manifests: &str, usage: &str| {
+        let output = rate(&[
+            "-f",
+            manifests,
+            "--usage",
+            usage,
+            "--period",
+            "2026-10..2026-11",
+            "-o",
+            "json",
+        ]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let straight = printed(&forwards, "usage.jsonl");
+    assert!(straight.contains("`aaa` to mois/docs does not count"), "{straight}");
+    assert_eq!(printed(&backwards, &last_first), straight);
+}
+
+#[test]
 fn a_wrong_manifest_is_named_by_file_and_line_with_what_is_allowed() {
     let folder = tempfile::tempdir().unwrap();
     let card = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/card.yaml")).unwrap();

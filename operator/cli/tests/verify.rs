@@ -166,10 +166,13 @@ fn a_bill_that_corrects_an_earlier_one_is_worked_out_with_the_months_that_it_cor
         )
     };
     let late = line("2", 10, ",\"recordedAt\":\"2026-11-20T00:00:00Z\"");
-    std::fs::write(&usage, line("1", 10, "") + &late + &line("3", 11, "")).unwrap();
     let (files, usages) = ([here().join("card.yaml")], [usage.clone()]);
     let (october, november) = ("2026-10".parse().unwrap(), "2026-11".parse().unwrap());
-    for months in [(october, october), (october, november)] {
+    for (months, lines) in [
+        ((october, october), line("1", 10, "")),
+        ((october, november), line("1", 10, "") + &late + &line("3", 11, "")),
+    ] {
+        std::fs::write(&usage, lines).unwrap();
         let (rated, inputs) = maru_cli::verify::work_out(&files, &usages, months, &Carry::default()).unwrap();
         let issue = Issue {
             issuer: "maru",
@@ -183,6 +186,35 @@ fn a_bill_that_corrects_an_earlier_one_is_worked_out_with_the_months_that_it_cor
     for number in ["2026-000001", "2026-000002"] {
         let arguments = [number, "--ledger", &ledger, "-f", "card.yaml", "--usage", usage];
         let (code, text) = verify(&arguments);
+        assert_eq!(code, 0, "{text}");
+    }
+}
+
+#[test]
+fn parts_of_a_whole_that_no_decimal_says_come_out_as_they_were_issued() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = folder.path().join("ledger.sqlite").display().to_string();
+    let usage = folder.path().join("usage.jsonl");
+    // A third of the record is October's, and `moel` has 1200 parts of 1201 of the system.
+    let line = "{\"id\":\"1\",\"agency\":\"nts\",\"system\":\"hometax\",\"meter\":\"cpu.reserved\",\"quantity\":\"1\",\
+                \"start\":\"2026-09-30T13:00:00Z\",\"end\":\"2026-09-30T16:00:00Z\"}\n";
+    std::fs::write(&usage, line).unwrap();
+    let files = ["card.yaml", "systems.yaml"].map(|file| here().join(file));
+    let month = "2026-10".parse().unwrap();
+    let (rated, inputs) =
+        maru_cli::verify::work_out(&files, std::slice::from_ref(&usage), (month, month), &Carry::default()).unwrap();
+    let issue = Issue {
+        issuer: "maru",
+        fiscal_year: 2026,
+        at: "2026-11-04T00:00:00Z".parse().unwrap(),
+        inputs: &inputs,
+    };
+    let pages = Ledger::at(&ledger).unwrap().issue(&rated, &issue).unwrap();
+    assert_eq!(pages.len(), 3);
+    let usage = usage.to_str().unwrap();
+    for page in &pages {
+        let files = ["-f", "card.yaml", "systems.yaml", "--usage", usage];
+        let (code, text) = verify(&[&[page.number().unwrap(), "--ledger", &ledger], &files[..]].concat());
         assert_eq!(code, 0, "{text}");
     }
 }

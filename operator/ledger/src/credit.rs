@@ -161,6 +161,7 @@ fn take_back(
         amount: -&wanted.amount,
         tax: -&part,
         corrects: Some(format!("{number}/{}", wanted.line)),
+        correction: None,
         reason: Some(reason.to_owned()),
         ..line.clone()
     })

@@ -171,8 +171,10 @@ impl Ledger {
         bills.map(|(head, content)| record::page(head, &content)).collect()
     }
 
-    /// A statement that corrects issued bills, with their numbers in place of their periods, as the ledger would issue it.
-    pub fn with_numbers(&mut self, issuer: &str, mut statement: Statement) -> Result<Statement, LedgerError> {
+    /// A statement as the ledger would issue it and give it back: with the numbers of the bills that it corrects in place of their periods, and
+    /// fractions that have no end as far as they are written down.
+    pub fn with_numbers(&mut self, issuer: &str, statement: &Statement) -> Result<Statement, LedgerError> {
+        let mut statement: Statement = serde_json::from_slice(&serde_json::to_vec(statement)?)?;
         Numbers::default().put(&mut statement, |period| self.store.pages(issuer, period))?;
         Ok(statement)
     }

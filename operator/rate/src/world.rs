@@ -21,7 +21,7 @@ pub struct World {
     /// Which agency a namespace belongs to.
     namespaces: BTreeMap<String, String>,
     pub(crate) systems: BTreeMap<String, System>,
-    /// By system.
+    /// By system; those of one by agency and time, so that it does not matter in which order they were written down.
     pub(crate) subscriptions: BTreeMap<String, Vec<Subscription>>,
     /// Costs of the platform, by name.
     pub(crate) cost_pools: BTreeMap<String, CostPool>,
@@ -132,7 +132,9 @@ impl World {
             );
             return Err(Refusal::new("spec.from", message));
         }
-        known.push(subscription);
+        let key = |one: &Subscription| (one.agency.clone(), one.from);
+        let place = known.partition_point(|other| key(other) < key(&subscription));
+        known.insert(place, subscription);
         Ok(())
     }
 

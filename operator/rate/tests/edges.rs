@@ -126,8 +126,8 @@ fn a_subscription_that_cannot_count_is_said_with_the_reason() {
     subscribe(&mut world, "nts", "mois/unheard", "2026-01-01", None);
     let rated = Card::of(PRICE).rate_in(&world, "2026-10", &[], &Carry::default());
     let expected = [
-        "subscription of agency `nts` to mois/docs does not count: the owner does not accept it",
         "subscription of agency `mois` to mois/docs does not count: the owner takes part without one",
+        "subscription of agency `nts` to mois/docs does not count: the owner does not accept it",
         "subscription of agency `nts` to mois/own does not count: no manifest describes that system as shared",
         "subscription of agency `nts` to mois/unheard does not count: no manifest describes that system as shared",
     ];

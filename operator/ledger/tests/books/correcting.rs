@@ -67,7 +67,7 @@ fn a_correction_is_issued_with_the_number_of_the_bill_that_it_corrects() {
             place.name
         );
         assert!(ledger.verify().unwrap().agrees(), "{}", place.name);
-        let again = ledger.with_numbers("maru", rated[1].statements()[0].clone()).unwrap();
+        let again = ledger.with_numbers("maru", &rated[1].statements()[0]).unwrap();
         assert_eq!(&again, november[0].statement(), "{}", place.name);
     }
 }
