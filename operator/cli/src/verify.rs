@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
+use jiff::Timestamp;
 use maru_ledger::{Digest, Inputs, Ledger, Naming, Page};
 use maru_meter::Interval;
 use maru_rate::{Carry, Course, Line, Month, Period, Rated, Statement};
@@ -151,7 +152,13 @@ fn check_figures(ledger: &mut Ledger, args: &VerifyArgs, page: &Page, report: &m
         .carry(&args.issuer, before(first)?)
         .map_err(problem)?
         .unwrap_or_default();
-    let (rated, inputs) = work_out(&args.files, &args.usage, (first, month), &carry)?;
+    let mut months = Vec::new();
+    for month in Month::range(&format!("{first}..{month}")).map_err(Problem::new)? {
+        let pages = ledger.pages(&args.issuer, month).map_err(problem)?;
+        let issued = pages.iter().find_map(|page| page.issued_at()?.parse().ok());
+        months.push((month, issued));
+    }
+    let (rated, inputs) = work_out(&args.files, &args.usage, &months, &carry)?;
     match page.inputs() {
         Some(named) => check_inputs(named, &inputs, report),
         None => report.say("inputs: the bill names none; it was issued before they were kept"),
@@ -187,41 +194,42 @@ fn before(month: Month) -> Result<Month, Problem> {
     month.first_day().yesterday().map(Month::of).map_err(Problem::new)
 }
 
-/// Works a month out from files, and names what it was worked out from. Where it corrects earlier months, they are worked out before it, after
-/// what the month before the first of them carries on.
+/// Works months out from files one after the other, after what the month before them carries on, and names what the last one was worked out
+/// from. A month is issued at the moment beside it, else as `kubectl maru rate` takes it.
 pub fn work_out(
     files: &[PathBuf],
     usage_files: &[PathBuf],
-    (first, month): (Month, Month),
+    months: &[(Month, Option<Timestamp>)],
     carry: &Carry,
 ) -> Result<(Rated, Inputs), Problem> {
     let manifests = Manifests::read(files)?;
-    let mut periods = Vec::new();
-    for month in Month::range(&format!("{first}..{month}")).map_err(Problem::new)? {
-        let period = Period::new(month, &manifests.book.zone)
+    let (mut periods, mut issues) = (Vec::new(), Vec::new());
+    for (month, issued) in months {
+        let period = Period::new(*month, &manifests.book.zone)
             .ok_or_else(|| Problem::new(format!("{month} is beyond the calendar")))?;
+        let usual = period.interval.end.checked_add(Course::GRACE).map_err(Problem::new)?;
         periods.push(period);
+        issues.push((period, issued.unwrap_or(usual)));
     }
-    let beyond = || Problem::new(format!("{month} is beyond the calendar"));
-    let (start, end) = match (periods.first(), periods.last()) {
-        (Some(first), Some(last)) => (first.interval.start, last.interval.end),
-        _ => return Err(beyond()),
-    };
-    let issued = end.checked_add(Course::GRACE).map_err(Problem::new)?;
-    let mut naming = Naming::new(Interval { start, end });
+    let nothing = || Problem::new("no month is to be worked out: allowed is at least one");
+    let (first, (last, known_by)) = periods.first().zip(issues.last()).ok_or_else(nothing)?;
+    let mut naming = Naming::new(Interval {
+        start: first.interval.start,
+        end: last.interval.end,
+    });
     Manifests::read_and_name(files, &mut naming)?;
     let mut reader = UsageFiles::new(&periods);
-    let mut course = Course::new(&manifests.book, &manifests.world, periods, Course::GRACE);
+    let mut course = Course::issued(&manifests.book, &manifests.world, issues.iter().copied());
     for file in usage_files {
         reader.read(file, |record| {
             // A bill knows nothing of what became known after it was issued.
-            if record.recorded_at.is_none_or(|known| known <= issued) {
+            if record.recorded_at.is_none_or(|known| known <= *known_by) {
                 naming.usage(record).map_err(|error| error.to_string())?;
             }
             course.add(record).map_err(|error| error.to_string())
         })?;
     }
-    let rated = course.rate(carry).map_err(Problem::new)?.pop().ok_or_else(beyond)?;
+    let rated = course.rate(carry).map_err(Problem::new)?.pop().ok_or_else(nothing)?;
     Ok((rated, naming.inputs()))
 }
 

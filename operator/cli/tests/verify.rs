@@ -15,7 +15,7 @@ fn here() -> PathBuf {
 fn issued(address: &str) {
     let (files, usage) = ([here().join("card.yaml")], [here().join("usage.jsonl")]);
     let month = "2026-10".parse().unwrap();
-    let (rated, inputs) = maru_cli::verify::work_out(&files, &usage, (month, month), &Carry::default()).unwrap();
+    let (rated, inputs) = maru_cli::verify::work_out(&files, &usage, &[(month, None)], &Carry::default()).unwrap();
     let issue = Issue {
         issuer: "maru",
         fiscal_year: 2026,
@@ -168,16 +168,23 @@ fn a_bill_that_corrects_an_earlier_one_is_worked_out_with_the_months_that_it_cor
     let late = line("2", 10, ",\"recordedAt\":\"2026-11-20T00:00:00Z\"");
     let (files, usages) = ([here().join("card.yaml")], [usage.clone()]);
     let (october, november) = ("2026-10".parse().unwrap(), "2026-11".parse().unwrap());
-    for (months, lines) in [
-        ((october, october), line("1", 10, "")),
-        ((october, november), line("1", 10, "") + &late + &line("3", 11, "")),
+    // October was issued late, and took in what became known until then.
+    let waited = line("4", 10, ",\"recordedAt\":\"2026-11-08T00:00:00Z\"");
+    let october = (october, Some("2026-11-09T00:00:00Z".parse().unwrap()));
+    for (months, at, lines) in [
+        (&[october][..], "2026-11-09T00:00:00Z", line("1", 10, "") + &waited),
+        (
+            &[october, (november, None)],
+            "2026-12-04T00:00:00Z",
+            line("1", 10, "") + &waited + &late + &line("3", 11, ""),
+        ),
     ] {
         std::fs::write(&usage, lines).unwrap();
         let (rated, inputs) = maru_cli::verify::work_out(&files, &usages, months, &Carry::default()).unwrap();
         let issue = Issue {
             issuer: "maru",
             fiscal_year: 2026,
-            at: "2026-12-04T00:00:00Z".parse().unwrap(),
+            at: at.parse().unwrap(),
             inputs: &inputs,
         };
         Ledger::at(&ledger).unwrap().issue(&rated, &issue).unwrap();
@@ -201,8 +208,13 @@ fn parts_of_a_whole_that_no_decimal_says_come_out_as_they_were_issued() {
     std::fs::write(&usage, line).unwrap();
     let files = ["card.yaml", "systems.yaml"].map(|file| here().join(file));
     let month = "2026-10".parse().unwrap();
-    let (rated, inputs) =
-        maru_cli::verify::work_out(&files, std::slice::from_ref(&usage), (month, month), &Carry::default()).unwrap();
+    let (rated, inputs) = maru_cli::verify::work_out(
+        &files,
+        std::slice::from_ref(&usage),
+        &[(month, None)],
+        &Carry::default(),
+    )
+    .unwrap();
     let issue = Issue {
         issuer: "maru",
         fiscal_year: 2026,

@@ -70,24 +70,31 @@ impl<'a> Course<'a> {
         periods: impl IntoIterator<Item = Period>,
         grace: SignedDuration,
     ) -> Self {
-        let after = |moment: Timestamp| moment.checked_add(grace).unwrap_or(Timestamp::MAX);
+        let issued = |period: Period| (period, after(period.interval.end, grace));
+        Self::issued(book, world, periods.into_iter().map(issued))
+    }
+
+    /// Periods in the order of time, with the moment at which each was issued.
+    pub fn issued(
+        book: &'a PriceBook,
+        world: &'a World,
+        periods: impl IntoIterator<Item = (Period, Timestamp)>,
+    ) -> Self {
         let legs: Vec<Leg<'a>> = periods
             .into_iter()
-            .map(|period| Leg {
+            .map(|(period, issued)| Leg {
                 period,
                 usage: Usage::new(book, world, period),
-                issued: after(period.interval.end),
+                issued,
                 late: BTreeMap::new(),
                 beyond: 0,
             })
             .collect();
-        let before = legs
-            .first()
-            .map_or(Timestamp::MIN, |leg| after(leg.period.interval.start));
+        let first = legs.first().map(|leg| leg.period.interval.start);
         Self {
             book,
             legs,
-            before,
+            before: first.map_or(Timestamp::MIN, |start| after(start, Self::GRACE)),
             earlier: 0,
         }
     }
@@ -98,8 +105,7 @@ impl<'a> Course<'a> {
         let Some(known) = record.recorded_at else {
             return self.legs.iter_mut().try_for_each(|leg| leg.usage.add(record));
         };
-        let issues: Vec<Timestamp> = self.legs.iter().map(|leg| leg.issued).collect();
-        let next = issues.iter().position(|issued| known <= *issued);
+        let next = self.legs.iter().position(|leg| known <= leg.issued);
         for leg in &mut self.legs {
             if known <= leg.issued {
                 leg.usage.add(record)?;
@@ -188,6 +194,10 @@ impl<'a> Course<'a> {
         }
         Ok((carry, corrections))
     }
+}
+
+fn after(moment: Timestamp, grace: SignedDuration) -> Timestamp {
+    moment.checked_add(grace).unwrap_or(Timestamp::MAX)
 }
 
 impl Billed {
