@@ -4,6 +4,7 @@
 pub mod billing;
 mod events;
 mod http;
+pub mod ingest;
 mod lease;
 pub mod meter;
 mod metrics;

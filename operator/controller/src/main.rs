@@ -4,7 +4,7 @@ use clap::Parser;
 use kube::{Client, Config};
 use maru_controller::billing::{self, BillingSettings};
 use maru_controller::meter::{self, Pace};
-use maru_controller::{Health, Lease, Metrics, Settings};
+use maru_controller::{Health, Lease, Metrics, Settings, ingest};
 use maru_desire::{Platform, RouteApi};
 use maru_lake::Lake;
 use std::net::SocketAddr;
@@ -40,6 +40,9 @@ struct Arguments {
     /// `--lake`.
     #[arg(long, env = "MARU_LEDGER", hide_env_values = true, requires = "lake")]
     ledger: Option<String>,
+    /// Where `/v1/events` is served, for use that systems report themselves; none given: nowhere. Needs `--lake`.
+    #[arg(long, env = "MARU_EVENTS_LISTEN", requires = "lake")]
+    events_listen: Option<SocketAddr>,
     /// How many objects are worked on at once.
     #[arg(long, env = "MARU_WORKERS", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: u16,
@@ -85,10 +88,23 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let (metrics, lake) = (Arc::clone(&metrics), Arc::clone(lake));
         tokio::spawn(billing::run(client.clone(), lake, settings, metrics, shutdown.clone()))
     });
+    let events = match arguments.events_listen.zip(lake.as_ref()) {
+        None => None,
+        Some((address, lake)) => {
+            let listener = tokio::net::TcpListener::bind(address).await?;
+            tracing::info!(address = %listener.local_addr()?, "takes events");
+            let (metrics, lake) = (Arc::clone(&metrics), Arc::clone(lake));
+            let serving = ingest::serve(listener, client.clone(), lake, metrics, shutdown.clone());
+            Some(tokio::spawn(serving))
+        }
+    };
     let http = tokio::spawn(http);
     let settings = settings(&client, &arguments).await?;
     maru_controller::run(client, settings, metrics, health, shutdown.clone()).await?;
     shutdown.cancel();
+    if let Some(events) = events {
+        events.await??;
+    }
     if let Some(billing) = billing {
         billing.await?;
     }

@@ -4,6 +4,7 @@
 
 pub mod amounts;
 pub mod book;
+pub mod events;
 pub mod exact;
 pub mod hours;
 pub mod merge;

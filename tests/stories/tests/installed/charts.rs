@@ -56,6 +56,7 @@ async fn the_charts_render_what_was_reviewed() {
         "metering.lake=/var/lib/maru/lake",
         "metering.claim=usage",
         "metering.secret=store",
+        "events.enabled=true",
         "billing.ledgerSecret=ledger",
         "serviceMonitor.enabled=true",
         "image.tag=v1",

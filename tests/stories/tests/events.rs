@@ -1,0 +1,217 @@
+//! Use that systems report themselves: a real API server says who sends, a real lake keeps it.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed helper is a failed test")]
+
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use kube::Client;
+use kube::api::{Api, PostParams};
+use maru_controller::{Metrics, ingest};
+use maru_lake::Lake;
+use maru_meter::Interval;
+use maru_stories::cluster_with_kinds;
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+
+const ONE: &str = "application/cloudevents+json";
+const BATCH: &str = "application/cloudevents-batch+json";
+
+/// Serves events into a lake.
+async fn endpoint(client: &Client, lake: &Path) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let lake = std::thread::scope(|scope| scope.spawn(|| Arc::new(Lake::open(lake).unwrap())).join().unwrap());
+    let metrics = Arc::new(Metrics::default());
+    tokio::spawn(ingest::serve(
+        listener,
+        client.clone(),
+        lake,
+        metrics,
+        CancellationToken::new(),
+    ));
+    address
+}
+
+/// A service account of a namespace, of a system if it is to be.
+async fn account(client: &Client, namespace: &str, name: &str, system: Option<&str>) {
+    let labels = system.map_or_else(|| json!({}), |system| json!({"maru.dev/system": system}));
+    let account: ServiceAccount =
+        serde_json::from_value(json!({"metadata": {"name": name, "labels": labels}})).unwrap();
+    let api = Api::<ServiceAccount>::namespaced(client.clone(), namespace);
+    api.create(&PostParams::default(), &account).await.unwrap();
+}
+
+async fn token(client: &Client, namespace: &str, name: &str, audience: &str) -> String {
+    let request = TokenRequest {
+        spec: Some(TokenRequestSpec {
+            audiences: Some(vec![audience.to_owned()]),
+            ..TokenRequestSpec::default()
+        }),
+        ..TokenRequest::default()
+    };
+    let api = Api::<ServiceAccount>::namespaced(client.clone(), namespace);
+    let answer = api
+        .create_token_request(name, &PostParams::default(), &request)
+        .await
+        .unwrap();
+    answer.status.unwrap().token.unwrap()
+}
+
+fn event(id: &str, quantity: &str) -> Value {
+    json!({
+        "specversion": "1.0", "id": id, "source": "/gateway", "type": "dev.maru.usage.v1",
+        "time": jiff::Timestamp::now(), "data": {"meter": "requests.count", "quantity": quantity, "unit": "request"},
+    })
+}
+
+/// The status code and the body of the answer.
+async fn send(to: SocketAddr, token: Option<&str>, kind: &str, body: &Value) -> (u16, Value) {
+    let body = body.to_string();
+    let token = token.map_or_else(String::new, |token| format!("Authorization: Bearer {token}\r\n"));
+    let head = format!(
+        "POST /v1/events HTTP/1.1\r\nHost: maru\r\n{token}Content-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    let mut stream = TcpStream::connect(to).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(body.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    (status, serde_json::from_str(body).unwrap_or_default())
+}
+
+/// Agency, system and quantity of everything in the lake.
+fn recorded(lake: &Path) -> Vec<(String, String, String)> {
+    let now = jiff::Timestamp::now();
+    let period = Interval {
+        start: now - jiff::SignedDuration::from_hours(48),
+        end: now + jiff::SignedDuration::from_hours(48),
+    };
+    let read = || Lake::open(lake).unwrap().read(period).unwrap();
+    let records = std::thread::scope(|scope| scope.spawn(read).join().unwrap());
+    let mut seen: Vec<_> = records
+        .into_iter()
+        .map(|record| (record.agency, record.system, record.quantity.to_string()))
+        .collect();
+    seen.sort();
+    seen
+}
+
+#[tokio::test]
+async fn a_system_reports_its_own_use_and_no_other_and_each_event_counts_once() {
+    let cluster = cluster_with_kinds().await;
+    let client = cluster.client().unwrap();
+    let lake = tempfile::tempdir().unwrap();
+    for name in ["mois", "nts"] {
+        let namespace: Namespace =
+            serde_json::from_value(json!({"metadata": {"name": name, "labels": {"maru.dev/agency": name}}})).unwrap();
+        Api::all(client.clone())
+            .create(&PostParams::default(), &namespace)
+            .await
+            .unwrap();
+        account(&client, name, "docs", Some("docs")).await;
+    }
+    account(&client, "mois", "somebody", None).await;
+    let [one, other] = [
+        endpoint(&client, lake.path()).await,
+        endpoint(&client, lake.path()).await,
+    ];
+    let docs = token(&client, "mois", "docs", ingest::AUDIENCE).await;
+
+    // Nobody, somebody with a token for something else, and somebody without a system.
+    let first = event("1", "5");
+    assert_eq!(send(one, None, ONE, &first).await.0, 401);
+    assert_eq!(send(one, Some("made-up"), ONE, &first).await.0, 401);
+    let elsewhere = token(&client, "mois", "docs", "somewhere.else").await;
+    assert_eq!(send(one, Some(&elsewhere), ONE, &first).await.0, 401);
+    let somebody = token(&client, "mois", "somebody", ingest::AUDIENCE).await;
+    assert_eq!(send(one, Some(&somebody), ONE, &first).await.0, 403);
+
+    // Once and again, here and there, is once; with other content it is refused.
+    for to in [one, other, one] {
+        let (status, said) = send(to, Some(&docs), ONE, &first).await;
+        assert_eq!((status, said["recorded"].as_u64()), (200, Some(1)), "{said}");
+    }
+    let mut changed = first.clone();
+    changed["data"]["quantity"] = json!("6");
+    let (status, said) = send(other, Some(&docs), ONE, &changed).await;
+    assert_eq!(status, 409, "{said}");
+    assert!(
+        said["refused"][0]["reason"].as_str().unwrap().contains("other content"),
+        "{said}"
+    );
+
+    // Another system's name is refused, another agency that used this system is not; the rest of the batch is recorded.
+    let mut stolen = event("2", "7");
+    stolen["data"]["system"] = json!("nts/docs");
+    let mut shared = event("3", "8");
+    shared["data"]["agency"] = json!("nts");
+    let (status, said) = send(one, Some(&docs), BATCH, &json!([stolen, shared, event("4", "9")])).await;
+    assert_eq!(
+        (status, said["recorded"].as_u64(), said["refused"][0]["index"].as_u64()),
+        (422, Some(2), Some(0)),
+        "{said}"
+    );
+    // The same id of another sender is another event.
+    let theirs = token(&client, "nts", "docs", ingest::AUDIENCE).await;
+    assert_eq!(send(one, Some(&theirs), ONE, &first).await.0, 200);
+    assert_eq!(send(one, Some(&docs), "text/plain", &first).await.0, 415);
+
+    let seen = recorded(lake.path());
+    let expected = [
+        ("mois", "mois/docs", "5"),
+        ("mois", "mois/docs", "9"),
+        ("nts", "mois/docs", "8"),
+        ("nts", "nts/docs", "5"),
+    ];
+    assert_eq!(
+        seen,
+        expected.map(|(agency, system, quantity)| (agency.to_owned(), system.to_owned(), quantity.to_owned()))
+    );
+    cluster.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn while_the_store_is_away_nothing_is_acknowledged_and_the_reason_is_said() {
+    let cluster = cluster_with_kinds().await;
+    let client = cluster.client().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let lake = folder.path().join("lake");
+    let namespace: Namespace =
+        serde_json::from_value(json!({"metadata": {"name": "mois", "labels": {"maru.dev/agency": "mois"}}})).unwrap();
+    Api::all(client.clone())
+        .create(&PostParams::default(), &namespace)
+        .await
+        .unwrap();
+    account(&client, "mois", "docs", Some("docs")).await;
+    let to = endpoint(&client, &lake).await;
+    let docs = token(&client, "mois", "docs", ingest::AUDIENCE).await;
+    let events = [event("1", "1"), event("2", "2"), event("3", "3")];
+    assert_eq!(send(to, Some(&docs), ONE, &events[0]).await.0, 200);
+
+    // A file where the table was: no write can succeed.
+    let aside = folder.path().join("aside");
+    std::fs::rename(&lake, &aside).unwrap();
+    std::fs::write(&lake, "").unwrap();
+    for event in &events[1..] {
+        let (status, said) = send(to, Some(&docs), ONE, event).await;
+        assert_eq!(status, 503, "{said}");
+        let reason = said["reason"].as_str().unwrap();
+        assert!(reason.contains("send it again") && reason.len() > 60, "{reason}");
+    }
+    std::fs::remove_file(&lake).unwrap();
+    std::fs::rename(&aside, &lake).unwrap();
+    for event in &events {
+        assert_eq!(send(to, Some(&docs), ONE, event).await.0, 200);
+    }
+    let quantities: Vec<String> = recorded(&lake).into_iter().map(|(_, _, quantity)| quantity).collect();
+    assert_eq!(quantities, ["1", "2", "3"]);
+    cluster.stop().await.unwrap();
+}
