@@ -98,7 +98,7 @@ fn said(command: &mut Command) -> String {
 }
 
 /// The Python of an environment with the validator, made once and kept outside of the checkout. Its packages are pinned by their digests.
-fn environment() -> PathBuf {
+pub(crate) fn environment() -> PathBuf {
     let cache = std::env::var_os("MARU_CACHE").map(PathBuf::from).or_else(|| {
         let home = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
         Some(
