@@ -3,6 +3,7 @@
 
 use crate::object::ObjectKey;
 use crate::quantity::Amounts;
+use maru_crds::{AgencySystem, SystemSelector};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -176,6 +177,22 @@ pub struct SystemDemand {
     pub amounts: Amounts,
 }
 
+/// How the pods of a system are told from others of its namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum PodsOfSystem {
+    /// By the label that Maru gives to the pods it runs.
+    #[default]
+    Labelled,
+    /// By the selector of a system that runs already.
+    Selected(SystemSelector),
+}
+
+impl From<&AgencySystem> for PodsOfSystem {
+    fn from(system: &AgencySystem) -> Self {
+        system.spec.selector.clone().map_or(Self::Labelled, Self::Selected)
+    }
+}
+
 /// What was observed about a system.
 #[derive(Clone, Debug)]
 pub struct SystemFacts<'a> {
@@ -201,9 +218,9 @@ pub struct SystemFacts<'a> {
     /// Who holds those of this system's hosts that an older claim of another system holds. The oldest claim is the one with the earliest
     /// `creationTimestamp`, then the smaller namespace and name.
     pub hosts_taken: BTreeMap<String, HostHolder>,
-    /// The systems named in `callers` that exist. (Those that do not are still let in by name: the order in which things are
+    /// The systems named in `callers` that exist, and which pods are theirs. (Those that do not are still let in by name: the order in which things are
     /// applied must not matter.)
-    pub callers: BTreeSet<SystemKey>,
+    pub callers: BTreeMap<SystemKey, PodsOfSystem>,
     /// The systems that name this one among their `callers`: the other end that its network policy must open.
     pub may_call: BTreeSet<SystemKey>,
 }

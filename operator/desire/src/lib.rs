@@ -27,7 +27,7 @@ pub use agency_report::report_agency;
 pub use budget::blocks_new;
 pub use facts::{
     AgencyBinding, AgencyFacts, DeploymentFacts, GatewayRef, HostHolder, NamespaceFacts, Platform, PodFacts, PodsOf,
-    RouteApi, RouteFacts, SystemDemand, SystemFacts, SystemKey, Trouble, VolumeFacts,
+    PodsOfSystem, RouteApi, RouteFacts, SystemDemand, SystemFacts, SystemKey, Trouble, VolumeFacts,
 };
 pub use object::{ObjectKey, ObjectKind, WantedObject};
 pub use outcome::{Applied, Outcome};

@@ -4,7 +4,7 @@
 //! opens A's pods towards B. Components of one system reach each other on every port. Hosts open the routed port to the
 //! platform's edge namespaces.
 
-use crate::facts::{Address, Platform, PodsOf, SystemKey};
+use crate::facts::{Address, Platform, PodsOf, PodsOfSystem, SystemKey};
 use crate::manifest::{labels, metadata, selector, some, wanted};
 use crate::object::{ObjectKind, WantedObject};
 use crate::{COMPONENT_LABEL, SYSTEM_LABEL};
@@ -12,9 +12,9 @@ use k8s_openapi::api::networking::v1::{
     IPBlock, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort,
     NetworkPolicySpec,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use maru_crds::{AgencyNetwork, EgressRule, Protocol};
+use maru_crds::{AgencyNetwork, EgressRule, LabelExpression, LabelOperator, Protocol, SystemSelector};
 use std::collections::BTreeMap;
 
 /// The label that every namespace has with its own name.
@@ -67,7 +67,7 @@ pub(crate) struct Reach<'a> {
     pub(crate) exposed: Vec<NetworkPolicyPort>,
     /// Its ports that hosts are routed to.
     pub(crate) routed: Vec<NetworkPolicyPort>,
-    pub(crate) callers: Vec<SystemKey>,
+    pub(crate) callers: Vec<(SystemKey, PodsOfSystem)>,
     pub(crate) may_call: Vec<SystemKey>,
     /// It is given a token for the Kubernetes API.
     pub(crate) calls_api: bool,
@@ -93,7 +93,10 @@ pub(crate) fn part_policy(reach: Reach<'_>, platform: &Platform) -> NetworkPolic
         ports: None,
     }];
     if !exposed.is_empty() && !callers.is_empty() {
-        let from = callers.iter().map(pods_of_system).collect();
+        let from = callers
+            .iter()
+            .map(|(caller, pods)| pods_of_caller(caller, pods))
+            .collect();
         ingress.push(NetworkPolicyIngressRule {
             from: Some(from),
             ports: Some(exposed),
@@ -157,6 +160,43 @@ fn pods_of_system(system: &SystemKey) -> NetworkPolicyPeer {
         namespace_selector: Some(selector([(NAMESPACE_NAME, system.namespace.as_str())])),
         pod_selector: Some(selector([(SYSTEM_LABEL, system.name.as_str())])),
         ip_block: None,
+    }
+}
+
+/// The pods of a caller. Those that it runs itself carry no label of Maru's: its selector says which they are.
+fn pods_of_caller(caller: &SystemKey, pods: &PodsOfSystem) -> NetworkPolicyPeer {
+    match pods {
+        PodsOfSystem::Labelled => pods_of_system(caller),
+        PodsOfSystem::Selected(selector) => NetworkPolicyPeer {
+            pod_selector: Some(label_selector(selector)),
+            ..all_pods_of(&caller.namespace)
+        },
+    }
+}
+
+fn label_selector(selector: &SystemSelector) -> LabelSelector {
+    let SystemSelector {
+        match_labels,
+        match_expressions,
+    } = selector;
+    LabelSelector {
+        match_labels: (!match_labels.is_empty()).then(|| match_labels.clone()),
+        match_expressions: some(match_expressions.iter().map(requirement).collect()),
+    }
+}
+
+fn requirement(expression: &LabelExpression) -> LabelSelectorRequirement {
+    let LabelExpression { key, operator, values } = expression;
+    let operator = match operator {
+        LabelOperator::In => "In",
+        LabelOperator::NotIn => "NotIn",
+        LabelOperator::Exists => "Exists",
+        LabelOperator::DoesNotExist => "DoesNotExist",
+    };
+    LabelSelectorRequirement {
+        key: key.clone(),
+        operator: operator.to_owned(),
+        values: some(values.clone()),
     }
 }
 

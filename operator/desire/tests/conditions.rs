@@ -6,8 +6,8 @@ mod house;
 
 use house::{carry_out, condition, facts, noon, platform, settle, system, turn, web};
 use maru_desire::{
-    Applied, DeploymentFacts, ObjectKey, ObjectKind, Outcome, PodFacts, RouteFacts, SystemFacts, SystemKey, Trouble,
-    plan_system, report_system,
+    Applied, DeploymentFacts, ObjectKey, ObjectKind, Outcome, PodFacts, PodsOfSystem, RouteFacts, SystemFacts,
+    SystemKey, Trouble, plan_system, report_system,
 };
 use serde_json::{Value, json};
 
@@ -268,7 +268,9 @@ fn callers_that_do_not_exist_are_told_of_and_hold_nothing_up() {
         "components": [web(&json!({}))],
         "callers": [{"namespace": "nts", "name": "portal"}, {"namespace": "nts", "name": "gone"}],
     }));
-    facts.callers.insert(SystemKey::new("nts", "portal"));
+    facts
+        .callers
+        .insert(SystemKey::new("nts", "portal"), PodsOfSystem::Labelled);
     turn(&docs, &mut facts);
     settle(&mut facts);
     let (_, status) = turn(&docs, &mut facts);

@@ -5,7 +5,9 @@
 mod house;
 
 use house::{condition, facts, names, object, platform, reasons, store, system, turn, web};
-use maru_desire::{AgencyBinding, HostHolder, ObjectKind, Platform, Reason, RouteFacts, SystemKey, plan_system};
+use maru_desire::{
+    AgencyBinding, HostHolder, ObjectKind, Platform, PodsOfSystem, Reason, RouteFacts, SystemKey, plan_system,
+};
 use serde_json::{Value, json};
 
 /// The routes and addresses of a system with this host, and what its conditions say of it.
@@ -134,4 +136,27 @@ fn who_may_call_a_component_is_what_its_policy_lets_in() {
     let plan = plan_system(&docs, &facts);
     let policies = ["docs-web", "docs-store"].map(|name| &object(&plan, ObjectKind::NetworkPolicy, name)["spec"]);
     insta::assert_yaml_snapshot!("network_policies", policies);
+}
+
+#[test]
+fn a_caller_that_runs_its_pods_itself_is_let_in_by_its_own_selector() {
+    let platform = platform();
+    let mut facts = facts(&platform);
+    let selector = json!({
+        "matchLabels": {"app": "portal"},
+        "matchExpressions": [{"key": "tier", "operator": "In", "values": ["front", "edge"]}, {"key": "canary", "operator": "DoesNotExist"}],
+    });
+    let pods = PodsOfSystem::Selected(serde_json::from_value(selector.clone()).unwrap());
+    facts.callers.insert(SystemKey::new("nts", "portal"), pods);
+    let docs = system(&json!({
+        "components": [web(&json!({"ports": [{"name": "http", "port": 8080}]}))],
+        "callers": [{"namespace": "nts", "name": "portal"}],
+    }));
+    let plan = plan_system(&docs, &facts);
+    let ingress = &object(&plan, ObjectKind::NetworkPolicy, "docs-web")["spec"]["ingress"];
+    let expected = json!([{
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "nts"}},
+        "podSelector": selector,
+    }]);
+    assert_eq!(ingress[1]["from"], expected, "{ingress}");
 }

@@ -4,8 +4,8 @@ use super::children::Facts;
 use super::{NamespaceRecord, State, World, system_owner};
 use maru_crds::{Agency, AgencySystem, DeletionPolicy};
 use maru_desire::{
-    AgencyBinding, AgencyFacts, HostHolder, NamespaceFacts, ObjectKey, ObjectKind, Owner, SystemFacts, SystemKey,
-    blocks_new, demand,
+    AgencyBinding, AgencyFacts, HostHolder, NamespaceFacts, ObjectKey, ObjectKind, Owner, PodsOfSystem, SystemFacts,
+    SystemKey, blocks_new, demand,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -85,7 +85,7 @@ impl World {
             volumes: BTreeMap::new(),
             routes: BTreeMap::new(),
             hosts_taken: BTreeMap::new(),
-            callers: BTreeSet::new(),
+            callers: BTreeMap::new(),
             may_call: state.primaries.callees(key),
         };
         for (object, child) in state.children.of(&system_owner(key)) {
@@ -114,7 +114,10 @@ impl World {
             .iter()
             .map(|caller| SystemKey::new(caller.namespace.clone(), caller.name.clone()));
         facts.callers = named
-            .filter(|caller| state.primaries.systems.contains_key(caller))
+            .filter_map(|caller| {
+                let pods = PodsOfSystem::from(state.primaries.systems.get(&caller)?.as_ref());
+                Some((caller, pods))
+            })
             .collect();
         facts
     }

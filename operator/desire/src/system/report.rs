@@ -130,7 +130,7 @@ fn provisioned(site: &Site<'_>, applied: &Applied) -> Finding {
         .callers
         .iter()
         .map(|caller| SystemKey::new(caller.namespace.as_str(), caller.name.as_str()))
-        .filter(|caller| !site.facts.callers.contains(caller))
+        .filter(|caller| !site.facts.callers.contains_key(caller))
         .map(|caller| caller.to_string())
         .collect();
     if !absent.is_empty() {

@@ -68,6 +68,10 @@ pub(super) fn policy(site: &Site<'_>, part: &Part<'_>, routes: &Routes<'_>) -> W
         callers: callers
             .map(|caller| SystemKey::new(caller.namespace.as_str(), caller.name.as_str()))
             .filter(|caller| *caller != site.key)
+            .map(|caller| {
+                let pods = site.facts.callers.get(&caller).cloned().unwrap_or_default();
+                (caller, pods)
+            })
             .collect(),
         may_call: site
             .facts

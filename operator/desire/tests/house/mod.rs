@@ -89,7 +89,7 @@ pub(crate) fn facts(platform: &Platform) -> SystemFacts<'_> {
         volumes: BTreeMap::new(),
         routes: BTreeMap::new(),
         hosts_taken: BTreeMap::new(),
-        callers: BTreeSet::new(),
+        callers: BTreeMap::new(),
         may_call: BTreeSet::new(),
     }
 }
