@@ -25,7 +25,7 @@ demo: ## A real cluster, an agency, a system, its pods metered, and the bill for
 test: ## Everything: tables and properties, snapshots, stories on the real API server and the real node
 	$(CARGO) test --workspace --no-fail-fast
 
-bench: ## Measure an area against its targets: make bench AREA=01 (ground floor, kept in .maru/bench.json), AREA=02 (billing)
+bench: ## Measure an area against its targets: make bench AREA=01 (ground floor), AREA=02 (billing); kept in .maru/bench.json
 	@if [ "$(AREA)" = 01 ]; then $(CARGO) build --quiet --profile bench --package maru-test-cluster --package maru-controller --bins; fi
 	$(CARGO) run --quiet --profile bench --package maru-bench --no-default-features --features area-$(AREA) -- --area $(AREA)
 

@@ -11,6 +11,7 @@ use maru_meter::{Exact, UsageRecord};
 use maru_rate::{Month, Period, PriceBook, Rated, Usage, World, card};
 use maru_test_postgres::{Postgres, PostgresOptions};
 
+use crate::kept::Row;
 use crate::report::Report;
 
 const AGENCIES: u64 = 2_000;
@@ -18,10 +19,14 @@ const SYSTEMS: u64 = 100;
 const METERS: u64 = 5;
 const MOST_RATING: Duration = Duration::from_secs(3);
 const MOST_CLOSING: Duration = Duration::from_secs(10);
-const LEAST_ENTRIES: u128 = 1_000_000;
+const LEAST_ENTRIES: u32 = 1_000_000;
 
-pub(crate) fn run(months: u8) -> Result<Report, Box<dyn Error>> {
-    let mut report = Report::default();
+/// Runs the area and gives its rows.
+///
+/// # Errors
+/// Where a part does not start, or the ledger disagrees with itself.
+pub(crate) fn run(months: u8) -> Result<Vec<Row>, Box<dyn Error>> {
+    let mut report = Report::of("02 billing");
     let book = book()?;
     let world = World::default();
     let folder = tempfile::tempdir()?;
@@ -59,7 +64,7 @@ pub(crate) fn run(months: u8) -> Result<Report, Box<dyn Error>> {
             LEAST_ENTRIES,
         );
     }
-    Ok(report)
+    Ok(report.into_rows())
 }
 
 fn book() -> Result<PriceBook, Box<dyn Error>> {

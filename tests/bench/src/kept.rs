@@ -9,10 +9,6 @@ use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// What a measure should reach.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Target(pub(crate) f64);
-
 /// One measure.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Row {
@@ -24,22 +20,32 @@ pub(crate) struct Row {
     pub(crate) value: f64,
     /// Of what.
     pub(crate) unit: String,
-    /// At most this much.
+    /// What it should be: at most or at least this much.
     pub(crate) target: String,
     /// Whether it was.
     pub(crate) met: bool,
 }
 
 impl Row {
-    /// A measure that should be at most `target`.
-    pub(crate) fn at_most(area: &str, measure: impl Into<String>, value: f64, unit: &str, target: Target) -> Self {
+    /// A measure that should be at most `most`.
+    pub(crate) fn at_most(area: &str, measure: impl Into<String>, value: f64, unit: &str, most: f64) -> Self {
+        Self::new(area, measure.into(), value, unit, format!("≤ {most}"), value <= most)
+    }
+
+    /// A measure that should be at least `least`.
+    #[cfg(feature = "area-02")]
+    pub(crate) fn at_least(area: &str, measure: impl Into<String>, value: f64, unit: &str, least: f64) -> Self {
+        Self::new(area, measure.into(), value, unit, format!("≥ {least}"), value >= least)
+    }
+
+    fn new(area: &str, measure: String, value: f64, unit: &str, target: String, met: bool) -> Self {
         Self {
             area: area.to_owned(),
-            measure: measure.into(),
+            measure,
             value: (value * 1000.0).round() / 1000.0,
             unit: unit.to_owned(),
-            target: format!("≤ {}", target.0),
-            met: value <= target.0,
+            target,
+            met,
         }
     }
 }

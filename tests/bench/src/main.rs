@@ -4,11 +4,12 @@
 mod billing;
 #[cfg(feature = "area-01")]
 mod ground;
-#[cfg(feature = "area-01")]
 mod kept;
 #[cfg(feature = "area-02")]
 mod report;
 
+use std::error::Error;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
@@ -42,20 +43,24 @@ enum Area {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let met = match args.area {
-        #[cfg(feature = "area-01")]
-        Area::Ground => ground::measure(args.ground),
-        #[cfg(feature = "area-02")]
-        Area::Billing => billing::run(args.months).map(|report| {
-            println!("{report}");
-            report.all_met()
-        }),
-    };
-    match met {
+    match measured(&args) {
         Ok(met) => ExitCode::from(u8::from(!met)),
         Err(error) => {
             eprintln!("maru-bench: {error}");
             ExitCode::from(2)
         }
     }
+}
+
+/// Measures the area, prints its table and keeps its rows among those of the other areas. Says whether every target was met.
+fn measured(args: &Args) -> Result<bool, Box<dyn Error>> {
+    let rows = match args.area {
+        #[cfg(feature = "area-01")]
+        Area::Ground => ground::measure(args.ground)?,
+        #[cfg(feature = "area-02")]
+        Area::Billing => billing::run(args.months)?,
+    };
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.maru");
+    print!("{}", kept::keep(&folder, &rows)?);
+    Ok(rows.iter().all(|row| row.met))
 }

@@ -1,65 +1,43 @@
-//! What was measured, beside what was promised.
+//! What was measured of an area, beside what was promised: rows by the kind of target.
 
-use std::fmt;
+#![allow(
+    clippy::float_arithmetic,
+    clippy::cast_precision_loss,
+    reason = "times and rates of measurements; no money is here"
+)]
+
+use crate::kept::Row;
 use std::time::Duration;
 
 /// The rows of an area.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Report {
+    area: &'static str,
     rows: Vec<Row>,
 }
 
-#[derive(Debug)]
-struct Row {
-    measure: String,
-    figure: String,
-    target: String,
-    met: bool,
-}
-
 impl Report {
+    /// No rows yet of an area, by number and name.
+    pub(crate) const fn of(area: &'static str) -> Self {
+        Self { area, rows: Vec::new() }
+    }
+
     /// Something that should take no longer than `most`.
     pub(crate) fn took(&mut self, measure: impl Into<String>, time: Duration, most: Duration) {
-        self.rows.push(Row {
-            measure: measure.into(),
-            figure: seconds(time),
-            target: format!("at most {}", seconds(most)),
-            met: time <= most,
-        });
+        let row = Row::at_most(self.area, measure, time.as_secs_f64(), "s", most.as_secs_f64());
+        self.rows.push(row);
     }
 
     /// Something that should be done at least `least` times a second.
-    pub(crate) fn rate(&mut self, measure: impl Into<String>, count: u64, time: Duration, least: u128) {
-        let a_second = u128::from(count) * 1_000_000 / time.as_micros().max(1);
-        self.rows.push(Row {
-            measure: measure.into(),
-            figure: format!("{a_second} a second ({count} in {})", seconds(time)),
-            target: format!("at least {least} a second"),
-            met: a_second >= least,
-        });
+    pub(crate) fn rate(&mut self, measure: impl Into<String>, count: u64, time: Duration, least: u32) {
+        let a_second = (count as f64 / time.as_secs_f64().max(1e-6)).floor();
+        let measure = format!("{} ({count} in {time:.2?})", measure.into());
+        let row = Row::at_least(self.area, measure, a_second, "a second", f64::from(least));
+        self.rows.push(row);
     }
 
-    pub(crate) fn all_met(&self) -> bool {
-        self.rows.iter().all(|row| row.met)
-    }
-}
-
-fn seconds(time: Duration) -> String {
-    format!("{}.{:02} s", time.as_secs(), time.subsec_millis() / 10)
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = self
-            .rows
-            .iter()
-            .map(|row| row.measure.chars().count())
-            .max()
-            .unwrap_or_default();
-        for row in &self.rows {
-            let verdict = if row.met { "met" } else { "MISSED" };
-            writeln!(f, "{:width$}  {}  {}  {verdict}", row.measure, row.figure, row.target)?;
-        }
-        Ok(())
+    /// The rows, in the order in which they were measured.
+    pub(crate) fn into_rows(self) -> Vec<Row> {
+        self.rows
     }
 }
