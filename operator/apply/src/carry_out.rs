@@ -139,14 +139,7 @@ impl Applier {
             key: key.clone(),
             source: Box::new(source),
         })?;
-        Ok(found.is_none_or(|object| {
-            let labels = object.metadata.labels.as_ref();
-            let labelled = labels
-                .and_then(|labels| labels.get(MANAGED_BY_LABEL))
-                .is_some_and(|by| by == MANAGED_BY);
-            let mut managers = object.metadata.managed_fields.iter().flatten();
-            labelled || managers.any(|entry| entry.manager.as_deref() == Some(manager))
-        }))
+        Ok(found.is_none_or(|object| is_ours(&object, manager)))
     }
 
     async fn sweep(&self, key: &ObjectKey, plan: &Plan, observed: &dyn Observed) -> Result<Outcome, ApplyError> {
@@ -174,7 +167,7 @@ impl Applier {
         }
     }
 
-    fn api(&self, key: &ObjectKey) -> Api<DynamicObject> {
+    pub(crate) fn api(&self, key: &ObjectKey) -> Api<DynamicObject> {
         let kind = key.kind;
         let resource = ApiResource {
             group: kind.group().to_owned(),
@@ -189,6 +182,16 @@ impl Applier {
             Api::namespaced_with(self.client.clone(), &key.namespace, &resource)
         }
     }
+}
+
+/// Whether carrying a plan out would send anything.
+pub fn differs(plan: &Plan, observed: &dyn Observed) -> bool {
+    let written = plan.objects.iter().any(|wanted| {
+        let seen = observed.seen(&wanted.key);
+        seen.is_none_or(|seen| !seen.is(Fingerprint::of_wanted(&wanted.body)))
+    });
+    let mut swept = plan.sweep.iter().filter_map(|key| observed.seen(key));
+    written || swept.any(|seen| !seen.terminating)
 }
 
 /// One server-side apply.
@@ -225,12 +228,22 @@ fn needs_refused(key: &ObjectKey, before: &[(ObjectKey, Outcome)]) -> bool {
         })
 }
 
-fn taken(key: &ObjectKey) -> String {
+/// Whether Maru wrote an object: it says so, or somebody took the label off and Maru still owns fields of it.
+pub(crate) fn is_ours(object: &DynamicObject, manager: &str) -> bool {
+    let labels = object.metadata.labels.as_ref();
+    let labelled = labels
+        .and_then(|labels| labels.get(MANAGED_BY_LABEL))
+        .is_some_and(|by| by == MANAGED_BY);
+    let mut managers = object.metadata.managed_fields.iter().flatten();
+    labelled || managers.any(|entry| entry.manager.as_deref() == Some(manager))
+}
+
+pub(crate) fn taken(key: &ObjectKey) -> String {
     format!("{key} is there already and is not Maru's; rename or delete it")
 }
 
 /// Sorts an error: what trying again cannot mend is the object's outcome, the rest ends this try.
-fn refused_or_failed(key: &ObjectKey, error: Error) -> Result<Outcome, ApplyError> {
+pub(crate) fn refused_or_failed(key: &ObjectKey, error: Error) -> Result<Outcome, ApplyError> {
     match error {
         Error::Api(status) if status.code == 409 => Err(ApplyError::Changed {
             key: key.clone(),

@@ -7,8 +7,10 @@ mod carry_out;
 mod error;
 mod fingerprint;
 mod observed;
+mod try_out;
 
-pub use carry_out::Applier;
+pub use carry_out::{Applier, differs};
 pub use error::ApplyError;
 pub use fingerprint::{Fingerprint, ManagedFields};
 pub use observed::{Observed, Seen, resource_version};
+pub use try_out::Tried;

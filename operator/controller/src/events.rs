@@ -70,8 +70,14 @@ fn ready(conditions: &[Condition]) -> Option<&Condition> {
     conditions.iter().find(|condition| condition.type_ == "Ready")
 }
 
-fn is_problem(condition: &Condition) -> bool {
+/// Whether somebody must look at what a condition says.
+pub(crate) fn is_problem(condition: &Condition) -> bool {
     condition.status == "False" && !PASSING.contains(&condition.reason.as_str())
+}
+
+/// Whether a condition does not hold for a reason that passes by itself.
+pub(crate) fn passes(condition: &Condition) -> bool {
+    condition.status == "False" && !is_problem(condition)
 }
 
 fn worth_telling(before: Option<&Condition>, after: Option<&Condition>) -> Option<Event> {

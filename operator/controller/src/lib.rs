@@ -8,15 +8,20 @@ pub mod ingest;
 mod lease;
 pub mod meter;
 mod metrics;
+mod platform;
 mod queue;
 mod reconcile;
+mod rehearsal;
+mod unsaid;
 mod watch;
 mod world;
 
 pub use http::{Health, serve};
 pub use lease::Lease;
 pub use metrics::Metrics;
+pub use platform::in_cluster;
 pub use queue::{FairQueue, QueueLimits, Turn};
+pub use rehearsal::{Rehearsal, Step, Unsettled, Verb};
 pub use world::World;
 
 use kube::Client;
@@ -61,6 +66,7 @@ pub(crate) struct Shared {
     pub(crate) world: World,
     pub(crate) queue: FairQueue<Owner, String>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) unsaid: unsaid::Unsaid,
     leads: AtomicBool,
     /// How many turns began: the id of a turn in the log.
     turns: AtomicU64,
@@ -95,6 +101,7 @@ pub async fn run(
         world: World::new(settings.platform.clone()),
         queue: FairQueue::new(settings.queue),
         metrics,
+        unsaid: unsaid::Unsaid::default(),
         leads: AtomicBool::new(false),
         turns: AtomicU64::new(1),
     });
@@ -125,6 +132,7 @@ async fn lead(client: &Client, shared: &Arc<Shared>, settings: &Settings, ending
     shared.leads.store(true, Ordering::Release);
     shared.metrics.leader.set(1);
     tracing::info!("leads");
+    shared.world.doubt_all();
     for owner in shared.world.owners() {
         let line = shared.world.line_of(&owner);
         shared.queue.add(owner, line);

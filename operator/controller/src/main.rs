@@ -5,7 +5,7 @@ use kube::{Client, Config};
 use maru_controller::billing::{self, BillingSettings};
 use maru_controller::meter::{self, Pace};
 use maru_controller::{Health, Lease, Metrics, Settings, ingest};
-use maru_desire::{Platform, RouteApi};
+use maru_desire::Platform;
 use maru_lake::Lake;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -131,22 +131,13 @@ fn on_signal(shutdown: CancellationToken) -> std::io::Result<impl Future<Output 
 
 /// The settings, with the API for routes that the cluster has.
 async fn settings(client: &Client, arguments: &Arguments) -> Result<Settings, kube::Error> {
-    let groups = client.list_api_groups().await?;
-    let gateway = groups
-        .groups
-        .iter()
-        .any(|group| group.name == "gateway.networking.k8s.io");
+    let platform = Platform {
+        operator_namespace: arguments.namespace.clone(),
+        metering_finalizer: arguments.lake.is_some() && arguments.metering_finalizer,
+        ..Platform::default()
+    };
     Ok(Settings {
-        platform: Platform {
-            operator_namespace: arguments.namespace.clone(),
-            route_api: if gateway {
-                RouteApi::HttpRoute
-            } else {
-                RouteApi::Ingress
-            },
-            metering_finalizer: arguments.lake.is_some() && arguments.metering_finalizer,
-            ..Platform::default()
-        },
+        platform: maru_controller::in_cluster(client, platform).await?,
         workers: usize::from(arguments.workers),
         lease: arguments.replica.clone().map(|identity| Lease {
             namespace: arguments.namespace.clone(),

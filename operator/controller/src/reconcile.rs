@@ -3,7 +3,7 @@
 use crate::Shared;
 use crate::events::Events;
 use crate::queue::Turn;
-use crate::world::facts_of_selected;
+use crate::world::{Wake, facts_of_selected};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -92,6 +92,13 @@ impl Reconciler {
             }
         }
         let plan = plan_agency(&agency, &facts);
+        let keep = |fresh| shared.world.wrote_agency(fresh);
+        if is_held(agency.as_ref())
+            && maru_apply::differs(&plan, &shared.world)
+            && let Some(turn) = read_again(shared, owner, &api, agency.as_ref(), keep).await?
+        {
+            return Ok(turn);
+        }
         let agency = match plan.finalizer {
             Finalizer::Release => return release(shared, &api, agency.as_ref(), owner).await,
             Finalizer::Hold if !is_held(agency.as_ref()) => {
@@ -113,6 +120,9 @@ impl Reconciler {
         }
         let status = report_agency(&agency, &after, &applied, &now());
         if agency.status.as_ref() != Some(&status) {
+            if let Some(turn) = read_again(shared, owner, &api, agency.as_ref(), keep).await? {
+                return Ok(turn);
+            }
             let wanted = Agency {
                 status: Some(status),
                 ..agency.as_ref().clone()
@@ -139,6 +149,13 @@ impl Reconciler {
         };
         facts.pods.extend(selected.clone().map(|pods| (String::new(), pods)));
         let plan = plan_system(&system, &facts);
+        let keep = |fresh| shared.world.wrote_system(fresh);
+        if is_held(system.as_ref())
+            && maru_apply::differs(&plan, &shared.world)
+            && let Some(turn) = read_again(shared, owner, &api, system.as_ref(), keep).await?
+        {
+            return Ok(turn);
+        }
         let system = match plan.finalizer {
             Finalizer::Release => return release(shared, &api, system.as_ref(), owner).await,
             Finalizer::Hold if !is_held(system.as_ref()) => {
@@ -154,7 +171,17 @@ impl Reconciler {
         let again = selected.is_some().then_some(COUNT_SELECTED_EVERY);
         after.pods.extend(selected.map(|pods| (String::new(), pods)));
         let status = report_system(&system, &after, &applied, &now());
+        let before = system
+            .status
+            .as_ref()
+            .map_or(&[][..], |status| status.conditions.as_slice());
         if system.status.as_ref() != Some(&status) {
+            if let Some(rest) = shared.unsaid.rest(owner, before, &status.conditions) {
+                return Ok(Turn::Again(rest));
+            }
+            if let Some(turn) = read_again(shared, owner, &api, system.as_ref(), keep).await? {
+                return Ok(turn);
+            }
             let wanted = AgencySystem {
                 status: Some(status),
                 ..system.as_ref().clone()
@@ -162,14 +189,9 @@ impl Reconciler {
             let written = api.replace_status(&key.name, &PostParams::default(), &wanted).await;
             let written = written.map_err(ReconcileError::primary("the status was not taken"))?;
             shared.metrics.wrote_primary("AgencySystem", "Status");
-            let before = system.status.as_ref().map(|status| status.conditions.as_slice());
             let after = written.status.as_ref().map(|status| status.conditions.as_slice());
             self.events
-                .tell(
-                    &written.object_ref(&()),
-                    before.unwrap_or_default(),
-                    after.unwrap_or_default(),
-                )
+                .tell(&written.object_ref(&()), before, after.unwrap_or_default())
                 .await;
             shared.enqueue(shared.world.wrote_system(written));
         }
@@ -208,6 +230,36 @@ impl Reconciler {
         let list = list.map_err(ReconcileError::primary("the selected pods could not be listed"))?;
         Ok(facts_of_selected(&list.items))
     }
+}
+
+/// Reads an owner that is in doubt again, before the first write for it. Where it is not as it is known, the turn ends here, and
+/// what was read is remembered with `keep`.
+async fn read_again<K>(
+    shared: &Shared,
+    owner: &Owner,
+    api: &Api<K>,
+    known: &K,
+    keep: impl FnOnce(K) -> Wake,
+) -> Result<Option<Turn>, ReconcileError>
+where
+    K: Resource + Clone + DeserializeOwned + Debug,
+{
+    if !shared.world.doubts(owner) {
+        return Ok(None);
+    }
+    let found = api.get_opt(known.meta().name.as_deref().unwrap_or_default()).await;
+    let found = found.map_err(ReconcileError::primary("it could not be read again"))?;
+    let Some(found) = found else {
+        tracing::info!("it is gone: the list that told of it was old");
+        shared.enqueue(shared.world.released(owner));
+        return Ok(Some(Turn::Done));
+    };
+    if found.meta().resource_version == known.meta().resource_version {
+        shared.world.confirm(owner);
+        return Ok(None);
+    }
+    shared.enqueue(keep(found));
+    Ok(Some(Turn::Again(Duration::ZERO)))
 }
 
 fn label_selector(selector: &SystemSelector) -> Selector {
@@ -269,6 +321,7 @@ where
             }
         }
     }
+    shared.unsaid.forget(owner);
     shared.enqueue(shared.world.released(owner));
     Ok(Turn::Done)
 }

@@ -69,11 +69,22 @@ pub(crate) fn start(client: &Client, shared: &Arc<Shared>, tasks: &mut JoinSet<(
 }
 
 /// Only the kind of route that is written is watched: the other one's API may not be there.
-fn is_watched(kind: ObjectKind, routes: RouteApi) -> bool {
+pub(crate) fn is_watched(kind: ObjectKind, routes: RouteApi) -> bool {
     match kind {
         ObjectKind::HttpRoute => routes == RouteApi::HttpRoute,
         ObjectKind::Ingress => routes == RouteApi::Ingress,
         _ => true,
+    }
+}
+
+/// A kind as the API server serves it.
+pub(crate) fn resource_of(kind: ObjectKind) -> ApiResource {
+    ApiResource {
+        group: kind.group().to_owned(),
+        version: kind.version().to_owned(),
+        api_version: kind.api_version(),
+        kind: kind.kind().to_owned(),
+        plural: kind.plural().to_owned(),
     }
 }
 
@@ -132,14 +143,7 @@ impl Feed {
     }
 
     fn run_dynamic(&self, kind: ObjectKind, config: Config) -> futures::future::BoxFuture<'static, ()> {
-        let resource = ApiResource {
-            group: kind.group().to_owned(),
-            version: kind.version().to_owned(),
-            api_version: kind.api_version(),
-            kind: kind.kind().to_owned(),
-            plural: kind.plural().to_owned(),
-        };
-        let api = Api::<DynamicObject>::all_with(self.client.clone(), &resource);
+        let api = Api::<DynamicObject>::all_with(self.client.clone(), &resource_of(kind));
         self.run(kind.kind(), api, config, move |shared, event| match kind {
             ObjectKind::Namespace => shared.world.on_namespace(event),
             _ => shared.world.on_child(kind, &event),

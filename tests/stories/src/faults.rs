@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tower::{BoxError, Layer, Service};
 
 /// What can go wrong.
@@ -35,13 +35,22 @@ pub enum Fault {
     Dropped,
     /// A list as it was some time ago, as an API server gives it that has fallen behind.
     StaleList,
+    /// The same, and no news after it until calm.
+    StaysBehind,
+    /// No answer, ever.
+    Hangs,
 }
 
 type Answer = Response<UnsyncBoxBody<Bytes, BoxError>>;
 
 /// A layer around the client of an operator. Clones share what they count.
 #[derive(Clone, Debug)]
-pub struct Faults(Arc<Mutex<State>>, Arc<Notify>);
+pub struct Faults {
+    state: Arc<Mutex<State>>,
+    crash: Arc<Notify>,
+    /// Counts how often it became calm.
+    calm: watch::Sender<u32>,
+}
 
 #[derive(Debug)]
 struct State {
@@ -51,6 +60,10 @@ struct State {
     happened: BTreeMap<Fault, u32>,
     /// The first list of each kind, as it came over the wire.
     lists: BTreeMap<String, Vec<Bytes>>,
+    /// The kinds whose lists stay behind, by the end of their address.
+    behind: Vec<&'static str>,
+    /// What never gets an answer: requests that would write below this address.
+    hanging: Option<String>,
 }
 
 impl Faults {
@@ -71,13 +84,40 @@ impl Faults {
             writes: Vec::new(),
             happened: BTreeMap::new(),
             lists: BTreeMap::new(),
+            behind: Vec::new(),
+            hanging: None,
         };
-        Self(Arc::new(Mutex::new(state)), Arc::default())
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            crash: Arc::default(),
+            calm: watch::Sender::new(0),
+        }
     }
 
     /// From now on nothing goes wrong.
     pub fn calm(&self) {
-        self.state().armed = false;
+        let mut state = self.state();
+        state.armed = false;
+        state.behind.clear();
+        state.hanging = None;
+        drop(state);
+        self.calm.send_modify(|times| *times += 1);
+    }
+
+    /// From now on the lists of these kinds (plurals in lower case) are as they were when they were first asked for after this
+    /// was called the last time, and until calm there is no news after them.
+    pub fn stay_behind(&self, kinds: &[&'static str]) {
+        self.state().behind = kinds.to_vec();
+    }
+
+    /// Forgets the lists that were kept: the next ones are.
+    pub fn keep_lists_anew(&self) {
+        self.state().lists.clear();
+    }
+
+    /// From now on until calm, writes below this address, such as `/namespaces/mois/`, never get an answer.
+    pub fn hang(&self, below: &str) {
+        self.state().hanging = Some(below.to_owned());
     }
 
     /// The requests that would change something, those of leases left out, since this was last asked.
@@ -92,24 +132,25 @@ impl Faults {
 
     /// Waits until the operator is to crash.
     pub async fn crash(&self) {
-        self.1.notified().await;
+        self.crash.notified().await;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap()
+        self.state.lock().unwrap()
     }
 
     /// Decides what goes wrong with a request.
     fn decide(&self, request: &Request<Body>) -> Option<Fault> {
         let asked = Asked::of(request);
         let mut state = self.state();
-        let fault = if state.armed { state.choose(&asked) } else { None };
+        let fault = state.forced(&asked, request.uri().path());
+        let fault = fault.or_else(|| if state.armed { state.choose(&asked) } else { None });
         if let Some(fault) = fault {
             *state.happened.entry(fault).or_default() += 1;
         }
         let reaches = !matches!(
             fault,
-            Some(Fault::Conflict | Fault::TooManyRequests | Fault::CrashBefore)
+            Some(Fault::Conflict | Fault::TooManyRequests | Fault::CrashBefore | Fault::Hangs)
         );
         if asked.write && reaches {
             state
@@ -150,6 +191,17 @@ impl State {
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
+    }
+
+    /// What a story asked for.
+    fn forced(&self, asked: &Asked, path: &str) -> Option<Fault> {
+        let hangs = self.hanging.as_ref().is_some_and(|below| path.contains(below));
+        if asked.write && hangs {
+            return Some(Fault::Hangs);
+        }
+        let list = asked.list.as_ref()?;
+        let behind = self.behind.iter().any(|kind| path.ends_with(kind));
+        (behind && self.lists.contains_key(list)).then_some(Fault::StaysBehind)
     }
 
     fn choose(&mut self, asked: &Asked) -> Option<Fault> {
@@ -225,8 +277,17 @@ where
                     )))
                 });
             }
+            Some(Fault::StaysBehind) => {
+                let chunks = list.and_then(|list| faults.state().lists.get(&list).cloned());
+                let mut calm = faults.calm.subscribe();
+                let until_calm = futures::stream::once(async move { calm.changed().await });
+                let until_calm = until_calm.filter_map(|_| futures::future::ready(None));
+                let old = futures::stream::iter(chunks.unwrap_or_default().into_iter().map(Ok));
+                return Box::pin(async { Ok(chunked(old.chain(until_calm))) });
+            }
+            Some(Fault::Hangs) => return Box::pin(futures::future::pending()),
             Some(Fault::CrashBefore) => {
-                faults.1.notify_one();
+                faults.crash.notify_one();
                 return Box::pin(futures::future::pending());
             }
             Some(Fault::CrashAfter | Fault::FailedAfterwards | Fault::Dropped) | None => {}
@@ -238,7 +299,7 @@ where
             let body = match fault {
                 Some(Fault::FailedAfterwards) => return Ok(refusal(500, "InternalError")),
                 Some(Fault::CrashAfter) => {
-                    faults.1.notify_one();
+                    faults.crash.notify_one();
                     return futures::future::pending().await;
                 }
                 Some(Fault::Dropped) => {

@@ -165,3 +165,178 @@ fn differs(expected: &Snapshot, now: &Snapshot) -> Result<(), String> {
         (None, Some(more)) => Err(format!("{more} should not be there")),
     }
 }
+
+/// The one value of a metric whose labels hold these words.
+fn counted(operator: &Operator, name: &str, words: &[&str]) -> u64 {
+    let page = operator.metrics.encode();
+    let lines = page.lines().filter(|line| line.starts_with(name));
+    let found = lines.filter(|line| words.iter().all(|word| line.contains(word)));
+    found
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
+        .sum()
+}
+
+/// An agency that lets its data go and another one, with systems.
+async fn two_agencies(client: &Client) {
+    let mut ghost = agency("ghost");
+    ghost["spec"]["deletionPolicy"] = json!("Delete");
+    for agency in [&ghost, &agency("stays")] {
+        apply(client, agency).await;
+        agency_ready(client, agency["metadata"]["name"].as_str().unwrap(), 60).await;
+    }
+    for (namespace, name) in [("ghost", "docs"), ("stays", "docs"), ("stays", "gone")] {
+        apply(client, &system(namespace, name)).await;
+        system_ready(client, namespace, name, 60).await;
+    }
+}
+
+/// The first agency goes, and a system of the other one.
+async fn one_goes(client: &Client) {
+    for (namespace, name) in [("stays", "gone"), ("ghost", "docs")] {
+        let systems = Api::<AgencySystem>::namespaced(client.clone(), namespace);
+        delete(&systems, name).await;
+        is_gone(&systems, name, 60).await;
+    }
+    let agencies: Api<Agency> = Api::all(client.clone());
+    delete(&agencies, "ghost").await;
+    is_gone(&agencies, "ghost", 60).await;
+    is_gone(&Api::<Namespace>::all(client.clone()), "ghost", 60).await;
+}
+
+async fn leads(operator: &Operator) {
+    eventually("the operator to lead", 30, async || {
+        if operator.metric("maru_leader") == 1 {
+            Ok(())
+        } else {
+            Err("it does not".to_owned())
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_agency_that_is_gone_does_not_come_back_because_a_list_was_old() {
+    let cluster = cluster_with_kinds().await;
+    let client = cluster.client().unwrap();
+    let faults = Faults::none();
+    let first = Operator::start(&cluster.config(), Settings::default(), &faults);
+    two_agencies(&client).await;
+    first.stop().await;
+
+    // The lists of the next one are kept, and then some of what they name goes.
+    faults.keep_lists_anew();
+    let second = Operator::start(&cluster.config(), Settings::default(), &faults);
+    leads(&second).await;
+    one_goes(&client).await;
+    rests(&faults, 0).await;
+    second.stop().await;
+    let left = snapshot(&client, "stays").await;
+
+    // The third one hears of agencies and systems as they were, and of everything else as it is.
+    faults.stay_behind(&["agencies", "agencysystems"]);
+    let third = Operator::start(&cluster.config(), Settings::default(), &faults);
+    eventually("every agency and system to have had its turn", 30, async || {
+        let turns = counted(&third, "maru_reconciles_total", &[]);
+        if turns >= 5 {
+            Ok(())
+        } else {
+            Err(format!("{turns} turns"))
+        }
+    })
+    .await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let lists = faults.happened().get(&Fault::StaysBehind).copied();
+    assert_eq!(lists, Some(2), "both lists were old");
+    // How many systems the other agency has is said as it is known, until the news comes.
+    let mut writes = faults.take_writes();
+    writes.retain(|write| !write.ends_with("/agencies/stays/status"));
+    assert_eq!(writes, [""; 0], "nothing is written for what is gone");
+    faults.calm();
+    rests(&faults, 0).await;
+    assert_eq!(uid_of(&client, "ghost").await, None);
+    assert_eq!(snapshot(&client, "stays").await, left);
+    let stays = Api::<Agency>::all(client.clone()).get("stays").await.unwrap();
+    assert_eq!(stays.status.unwrap().systems, Some(1));
+    third.stop().await;
+    cluster.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_request_that_never_gets_an_answer_holds_up_nobody_else_and_is_tried_again() {
+    let cluster = cluster_with_kinds().await;
+    let client = cluster.client().unwrap();
+    let faults = Faults::none();
+    // One worker: were it held up, nobody would have a turn.
+    let settings = Settings {
+        workers: 1,
+        turn_timeout: Duration::from_secs(1),
+        ..Settings::default()
+    };
+    let operator = Operator::start(&cluster.config(), settings, &faults);
+    for name in ["held-up", "others"] {
+        apply(&client, &agency(name)).await;
+        agency_ready(&client, name, 60).await;
+    }
+    faults.hang("/namespaces/held-up/");
+    apply(&client, &system("held-up", "docs")).await;
+    let timed_out = async |times: u64| {
+        eventually("the turn to be given up and counted", 30, async || {
+            match counted(&operator, "maru_reconciles_total", &["AgencySystem", "TimedOut"]) {
+                count if count >= times => Ok(()),
+                count => Err(format!("{count} times")),
+            }
+        })
+        .await;
+    };
+    timed_out(1).await;
+    apply(&client, &system("others", "docs")).await;
+    system_ready(&client, "others", "docs", 30).await;
+    timed_out(2).await;
+    faults.calm();
+    system_ready(&client, "held-up", "docs", 30).await;
+    operator.stop().await;
+    cluster.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_becomes_ready_at_once_is_said_once_and_an_edit_is_one_write_and_its_status() {
+    let cluster = cluster_with_kinds().await;
+    let client = cluster.client().unwrap();
+    let faults = Faults::none();
+    let operator = Operator::start(&cluster.config(), Settings::default(), &faults);
+    apply(&client, &agency("mois")).await;
+    // At rest, that is without pods.
+    let mut docs = system("mois", "docs");
+    docs["spec"]["suspended"] = json!(true);
+    apply(&client, &docs).await;
+    system_ready(&client, "mois", "docs", 60).await;
+    let writes = faults.take_writes();
+    let ready = system_ready(&client, "mois", "docs", 60).await;
+    rests(&faults, 0).await;
+    let statuses = writes
+        .iter()
+        .filter(|write| write.ends_with("/agencysystems/docs/status"));
+    // A busy machine may need longer than the moment for which what passes by itself is kept back.
+    assert!(statuses.count() <= 2, "{writes:#?}");
+
+    docs["spec"]["components"][0]["env"] = json!([{"name": "GREETING", "value": "안녕하세요"}]);
+    apply(&client, &docs).await;
+    let edited = eventually("the edit to be carried out and said", 30, async || {
+        let now = system_ready(&client, "mois", "docs", 30).await;
+        if now.metadata.generation > ready.metadata.generation {
+            Ok(now)
+        } else {
+            Err("not yet".to_owned())
+        }
+    })
+    .await;
+    let mut writes = faults.take_writes();
+    writes.dedup();
+    let expected = [
+        "PATCH /apis/apps/v1/namespaces/mois/deployments/docs-web",
+        "PUT /apis/maru.dev/v1alpha1/namespaces/mois/agencysystems/docs/status",
+    ];
+    assert_eq!(writes, expected, "{:?}", edited.status);
+    operator.stop().await;
+    cluster.stop().await.unwrap();
+}

@@ -149,7 +149,7 @@ pub(crate) fn system_plan(
         volumes: BTreeMap::new(),
         routes: BTreeMap::new(),
         hosts_taken: BTreeMap::new(),
-        callers: BTreeSet::new(),
+        callers: BTreeMap::new(),
         may_call: BTreeSet::new(),
     };
     observed(&mut facts);

@@ -70,6 +70,14 @@ impl Children {
             .filter_map(|key| Some((key.as_ref(), self.by_key.get(key)?)))
     }
 
+    /// The objects in a namespace.
+    pub(crate) fn within(&self, namespace: &str) -> Vec<(ObjectKey, Seen)> {
+        let within = self.by_key.iter().filter(|(key, _)| key.namespace == namespace);
+        within
+            .map(|(key, child)| (key.as_ref().clone(), child.seen.clone()))
+            .collect()
+    }
+
     /// A watch tells of an object as it is. Says who must look at it, and why.
     pub(crate) fn observe(&mut self, kind: ObjectKind, object: &DynamicObject) -> Vec<(Owner, Urgency)> {
         let key = read::key(kind, object);

@@ -3,38 +3,34 @@
 //! No part of it names a client or a runtime. An event goes in, and out come the owners that must be looked at.
 
 mod children;
+mod doubt;
 mod drift;
 mod gather;
+mod namespace;
 mod pods;
 mod primaries;
 mod read;
 
 use children::Children;
 pub(crate) use children::Urgency;
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use doubt::Doubts;
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::core::DynamicObject;
 use kube::runtime::watcher::Event;
 use maru_apply::{Observed, Seen, resource_version};
 use maru_crds::{Agency, AgencySystem};
-use maru_desire::{AGENCY_LABEL, ObjectKey, ObjectKind, Owner, Platform, SystemKey, blocks_new};
+use maru_desire::{ObjectKey, ObjectKind, Owner, Platform, SystemKey, blocks_new};
+use namespace::{NamespaceRecord, namespace_record};
 use pods::Pods;
 pub(crate) use pods::facts_of_selected;
-use primaries::{Change, Primaries, key_of};
+pub(crate) use primaries::key_of;
+use primaries::{Change, Primaries};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Who must be looked at, and how soon.
 pub(crate) type Wake = Vec<(Owner, Urgency)>;
-
-/// What is remembered of a namespace, whoever's it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct NamespaceRecord {
-    uid: String,
-    agency: Option<String>,
-    /// What the API server says still blocks its deletion, while it is being deleted.
-    terminating: Option<String>,
-}
 
 /// Everything that the operator knows.
 #[derive(Debug)]
@@ -50,6 +46,7 @@ struct State {
     pods: Pods,
     namespaces: HashMap<String, NamespaceRecord>,
     labelled: HashMap<String, BTreeSet<String>>,
+    doubts: Doubts,
     listed_agencies: HashSet<String>,
     listed_systems: HashSet<SystemKey>,
     listed_namespaces: HashSet<String>,
@@ -116,6 +113,20 @@ impl World {
     /// The system as it is known now.
     pub(crate) fn system(&self, key: &SystemKey) -> Option<Arc<AgencySystem>> {
         self.read().primaries.systems.get(key).cloned()
+    }
+
+    /// The objects that Maru wrote in a namespace.
+    pub(crate) fn objects_in(&self, namespace: &str) -> Vec<(ObjectKey, Seen)> {
+        self.read().children.within(namespace)
+    }
+
+    /// The systems in a namespace.
+    pub(crate) fn systems_in(&self, namespace: &str) -> Vec<SystemKey> {
+        self.read()
+            .primaries
+            .systems_in(namespace)
+            .map(|(key, _)| key)
+            .collect()
     }
 
     /// Takes in what the watch of agencies says.
@@ -221,12 +232,20 @@ impl World {
 
     /// Remembers an agency as a write returned it.
     pub(crate) fn wrote_agency(&self, agency: Agency) -> Wake {
-        self.write().put_agency(agency)
+        let mut state = self.write();
+        let owner = agency_owner(&agency.name_any());
+        let wake = state.put_agency(agency);
+        state.doubts.end(&owner);
+        wake
     }
 
     /// Remembers a system as a write returned it.
     pub(crate) fn wrote_system(&self, system: AgencySystem) -> Wake {
-        self.write().put_system(system)
+        let mut state = self.write();
+        let owner = system_owner(&key_of(&system));
+        let wake = state.put_system(system);
+        state.doubts.end(&owner);
+        wake
     }
 
     /// Forgets a system that a write released for good.
@@ -284,6 +303,9 @@ impl State {
         if known.is_some_and(|known| resource_version(known.metadata.resource_version.as_deref()) >= version) {
             return Vec::new();
         }
+        if known.is_none() {
+            self.doubts.begin(agency_owner(&name));
+        }
         agency.metadata.managed_fields = None;
         let blocked_before = known.and_then(|known| blocks_new(known));
         let bound_before = known.map(|known| bound_namespaces(known));
@@ -309,6 +331,7 @@ impl State {
     }
 
     fn remove_agency(&mut self, name: &str) -> Wake {
+        self.doubts.end(&agency_owner(name));
         let Some(agency) = self.primaries.remove_agency(name) else {
             return Vec::new();
         };
@@ -326,6 +349,9 @@ impl State {
         if known.is_some_and(|known| resource_version(known.metadata.resource_version.as_deref()) >= version) {
             return Vec::new();
         }
+        if known.is_none() {
+            self.doubts.begin(system_owner(&key));
+        }
         system.metadata.managed_fields = None;
         let (change, touched) = self.primaries.put_system(&Arc::new(system));
         let mut wake: Wake = touched
@@ -342,6 +368,7 @@ impl State {
     }
 
     fn remove_system(&mut self, key: &SystemKey) -> Wake {
+        self.doubts.end(&system_owner(key));
         let touched = self.primaries.remove_system(key);
         let mut wake: Wake = touched
             .iter()
@@ -430,6 +457,11 @@ impl State {
     }
 }
 
+/// The owner of an agency's objects.
+fn agency_owner(name: &str) -> Owner {
+    Owner::Agency { name: name.to_owned() }
+}
+
 /// The owner of a system's objects.
 pub(crate) fn system_owner(key: &SystemKey) -> Owner {
     Owner::System {
@@ -446,31 +478,4 @@ fn bound_namespaces(agency: &Agency) -> BTreeSet<String> {
         .flat_map(|status| &status.namespaces)
         .map(|namespace| namespace.name.clone())
         .collect()
-}
-
-fn namespace_record(object: &DynamicObject) -> NamespaceRecord {
-    let namespace: Option<Namespace> = object.clone().try_parse().ok();
-    let blocked = namespace
-        .and_then(|namespace| namespace.status)
-        .and_then(|status| status.conditions)
-        .unwrap_or_default();
-    let messages: Vec<String> = blocked
-        .into_iter()
-        .filter(|condition| condition.status == "True")
-        .filter_map(|condition| condition.message)
-        .collect();
-    NamespaceRecord {
-        uid: object.metadata.uid.clone().unwrap_or_default(),
-        agency: object
-            .metadata
-            .labels
-            .as_ref()
-            .and_then(|labels| labels.get(AGENCY_LABEL))
-            .cloned(),
-        terminating: object
-            .metadata
-            .deletion_timestamp
-            .is_some()
-            .then(|| messages.join("; ")),
-    }
 }
