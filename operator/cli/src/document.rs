@@ -116,6 +116,11 @@ impl Document {
         Problem::at(&self.file, self.line(&refusal.field), refusal)
     }
 
+    /// A refusal of the document as a whole.
+    pub(crate) fn refuse_whole(&self, message: impl std::fmt::Display) -> Problem {
+        Problem::at(&self.file, self.line(""), message)
+    }
+
     /// The line of a field, or of the nearest one around it.
     fn line(&self, field: &str) -> u64 {
         let mut here = self.tree.as_ref();

@@ -3,6 +3,7 @@
 mod document;
 mod manifests;
 pub mod output;
+pub mod plan;
 mod problem;
 pub mod rate;
 pub mod schedule;
@@ -23,6 +24,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Print what applying files would create, change and delete, and write nothing.
+    Plan(plan::PlanArgs),
     /// Print the bills that the operator would issue, from files: no cluster, no network.
     Rate(rate::RateArgs),
     /// Print how what systems cost to build is written off, month by month.
@@ -61,6 +64,7 @@ impl Cli {
     /// What the command prints.
     pub fn run(&self) -> Result<Printed, Problem> {
         match &self.command {
+            Command::Plan(args) => plan::run(args).map(Printed::from),
             Command::Rate(args) => rate::run(args).map(Printed::from),
             Command::Schedule(args) => schedule::run(args).map(Printed::from),
             Command::Completion { shell } => Ok(completion(*shell).into()),
