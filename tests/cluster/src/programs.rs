@@ -164,6 +164,15 @@ pub async fn helm() -> Result<PathBuf, ClusterError> {
     HELM.path()
 }
 
+/// The kubectl of the cluster's version; it is built if it is not there.
+///
+/// # Errors
+/// When Go is missing or the build fails.
+pub async fn kubectl() -> Result<PathBuf, ClusterError> {
+    ensure(&[KUBECTL], &Reporter::tests()).await?;
+    KUBECTL.path()
+}
+
 pub(crate) fn bin_dir() -> PathBuf {
     places::cache_dir().join("bin")
 }

@@ -153,7 +153,7 @@ impl Demo {
             .args(["--listen", "127.0.0.1:0"])
             .arg("--lake")
             .arg(&self.lake)
-            .env("RUST_LOG", "warn")
+            .env("RUST_LOG", "warn,buoyant_kernel=off")
             .kill_on_drop(true)
             .spawn()?;
         Ok(child)

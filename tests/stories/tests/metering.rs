@@ -12,7 +12,7 @@ use maru_controller::meter::Pace;
 use maru_lake::Lake;
 use maru_meter::{Completeness, Exact, Interval, UsageRecord};
 use maru_stories::{HELLO, Meters, eventually};
-use maru_test_cluster::{Cluster, ClusterOptions};
+use maru_test_cluster::{Cluster, ClusterOptions, kubectl};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -351,4 +351,78 @@ async fn agrees(watched: &mut mpsc::UnboundedReceiver<Life>, lake: &Path) {
             assert_eq!(sum(records), exact, "{life:?} {records:?}");
         }
     }
+}
+
+/// Drains a node as people do, and says whether that came to an end.
+async fn drained(cluster: &Cluster, node: &str, more: &[&str]) -> bool {
+    let mut command = tokio::process::Command::new(kubectl().await.unwrap());
+    command
+        .env("KUBECONFIG", cluster.kubeconfig())
+        .args(["drain", node, "--ignore-daemonsets", "--force", "--grace-period=1"])
+        .args(more);
+    let output = command.output().await.unwrap();
+    output.status.success()
+}
+
+#[tokio::test]
+async fn without_an_operator_a_stateful_set_is_rolled_and_a_node_is_drained_with_the_flag_that_is_written_down() {
+    let cluster = cluster().await;
+    let client = cluster.client().unwrap();
+    let lake = tempfile::tempdir().unwrap();
+    namespace(&client, "mois", Some("mois")).await;
+    create(&client, "mois", &stateful_set("store", 2, "10m")).await;
+    create(&client, "mois", &deployment("docs", 2, "10m")).await;
+    let before = running(&client, "mois", 4).await;
+
+    // Names are used again at once: nothing waits for anybody.
+    let sets = Api::<StatefulSet>::namespaced(client.clone(), "mois");
+    let larger = json!({"spec": {"template": template("store", "20m", false)}});
+    sets.patch(
+        "store",
+        &kube::api::PatchParams::default(),
+        &kube::api::Patch::Merge(&larger),
+    )
+    .await
+    .unwrap();
+    eventually("every pod of the set to be a new one", 90, async || {
+        let set = sets.get("store").await.unwrap().status.unwrap();
+        match (set.updated_replicas, set.ready_replicas) {
+            (Some(2), Some(2)) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+
+    let on = |pod: &Pod| pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
+    let docs = before
+        .iter()
+        .find(|pod| pod.labels().get("app").is_some_and(|app| app == "docs"))
+        .unwrap();
+    let node = on(docs).unwrap();
+    assert!(
+        !drained(&cluster, &node, &["--timeout=10s"]).await,
+        "it waits for the pods that wait to be recorded"
+    );
+    assert!(drained(&cluster, &node, &["--timeout=60s", "--skip-wait-for-delete-timeout=1"]).await);
+
+    let meters = Meters::start(&cluster.config(), lake.path(), pace());
+    eventually("what was drained to be recorded and gone", 30, async || {
+        let left = pods(&client, "mois").await;
+        let left = left.iter().filter(|pod| on(pod).as_ref() == Some(&node)).count();
+        if left == 0 {
+            Ok(())
+        } else {
+            Err(format!("{left} are left"))
+        }
+    })
+    .await;
+    let life = life(docs).unwrap();
+    let recorded = recorded(lake.path());
+    assert!(
+        recorded[&life.uid]
+            .iter()
+            .all(|record| record.completeness == Completeness::Complete)
+    );
+    meters.stop().await;
+    cluster.stop().await.unwrap();
 }
