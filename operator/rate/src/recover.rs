@@ -53,6 +53,7 @@ impl SystemCosts<'_> {
             carried_in: carry.clone(),
             ..Recovered::default()
         };
+        recovered.carry.accounts.clone_from(&carry.accounts);
         for (name, system) in &self.world.systems {
             if let Some(sharing) = &system.sharing {
                 self.warn_of_strangers(name, sharing, warnings);
@@ -65,10 +66,38 @@ impl SystemCosts<'_> {
                 }
             }
         }
+        self.carried_without_pool(carry, lines, &mut recovered, warnings);
         recovered.savings = self.savings(lines);
         self.cost_pools(pool_use, lines, &mut recovered, warnings)?;
         self.warn_of_subscriptions(warnings);
         Ok(recovered)
+    }
+
+    /// What was carried into a pool that is no longer there: a system's owner pays it. Nothing that was carried is ever dropped.
+    fn carried_without_pool(
+        &self,
+        carry: &Carry,
+        lines: &mut LinesByAgency,
+        recovered: &mut Recovered,
+        warnings: &mut Vec<String>,
+    ) {
+        for (name, amount) in &carry.pools {
+            if self.world.has_pool(name, self.period.month) || self.world.cost_pools.contains_key(name) {
+                continue;
+            }
+            let who = if name.contains('/') {
+                let owner = self.world.owner_of(name);
+                let line = self.line(name, Charge::CarryForward, amount.clone());
+                lines.entry(owner.to_owned()).or_default().push(line);
+                format!("its owner, `{owner}`, pays it")
+            } else {
+                recovered.carry.pools.insert(name.clone(), amount.clone());
+                "it is carried on until there is such a cost pool again".to_owned()
+            };
+            warnings.push(format!(
+                "{amount} were carried into the pool of {name}, which has none now: {who}"
+            ));
+        }
     }
 
     /// What the subscribers of shared systems pay for them beside what they would pay alone.
@@ -264,7 +293,9 @@ impl SystemCosts<'_> {
                 "{name} is retired and its standard rate has recovered {balance} more than it cost: no later rate can settle that"
             ));
         }
-        if !ends {
+        if ends {
+            recovered.carry.accounts.remove(name);
+        } else {
             recovered.carry.accounts.insert(name.to_owned(), account);
         }
         recovered.recoveries.push(recovery);

@@ -443,3 +443,55 @@ fn a_standard_rate_that_brought_in_too_much_is_never_below_zero_the_next_time() 
     );
     assert_eq!(rate("2026-11", "1001", "2026-11-05T00:00:00Z").warnings().len(), 1);
 }
+
+#[test]
+fn what_was_carried_into_a_pool_that_is_no_longer_there_is_not_lost() {
+    let world = |system: &str, pools: bool| {
+        let mut world = World::default();
+        world.add_agency("mois", ["mois".to_owned()]);
+        let cost =
+            "cost: {currency: KRW, operations: [{name: run, monthly: '1000', from: '2026-01-01', to: '2026-11-01'}]}";
+        let spec: AgencySystemSpec = serde_saphyr::from_str(&format!("{{{cost}, {system}}}")).unwrap();
+        world.add_system("mois", "docs", &spec).unwrap();
+        if pools {
+            let pool = "{currency: KRW, driver: d, operations: [{name: hall, monthly: '10', from: '2026-01-01', to: '2026-11-01'}]}";
+            world
+                .add_cost_pool("hall", &serde_saphyr::from_str(pool).unwrap())
+                .unwrap();
+        }
+        world
+    };
+    let sharing = "sharing: {driver: d, onNoUsage: CarryForward}";
+    let october = Card::of(PRICE).rate_in(&world(sharing, true), "2026-10", &[], &Carry::default());
+    assert_eq!(amounts(&october), ["0"]);
+    for after in [
+        "external: {location: elsewhere}",
+        &format!("{sharing}, retirement: {{date: '2026-10-20', policy: Owner}}"),
+    ] {
+        let november = Card::of(PRICE).rate_in(&world(after, false), "2026-11", &[], october.carry());
+        let line = &november.statements()[0].lines[0];
+        assert_eq!(
+            (line.charge.name(), line.amount.to_string()),
+            ("CarryForward", "1000".to_owned()),
+            "{after}"
+        );
+        let said = november.warnings().join("; ");
+        assert!(
+            said.contains(
+                "1000 were carried into the pool of mois/docs, which has none now: its owner, `mois`, pays it"
+            ),
+            "{said}"
+        );
+        assert!(
+            said.contains("10 were carried into the pool of hall, which has none now"),
+            "{said}"
+        );
+        let december = Card::of(PRICE).rate_in(&world(after, true), "2026-12", &[], november.carry());
+        assert!(
+            december
+                .warnings()
+                .join("; ")
+                .contains("cost pool hall: nobody used `d`; 10 join the next period")
+        );
+    }
+}

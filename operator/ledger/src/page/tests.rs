@@ -123,6 +123,12 @@ fn each_tax_has_its_account_and_two_rates_of_one_tax_share_it() {
 }
 
 #[test]
+fn a_tax_that_comes_to_nothing_is_not_booked() {
+    let page = bill(vec![line(Charge::Usage, "4")], &[("VAT", "0")], "4", 0).unwrap();
+    assert_eq!(booked(&page), named(&[("payable:nts", 4, 0), ("revenue:a/b", -4, 1)]));
+}
+
+#[test]
 fn an_amount_that_is_no_whole_unit_or_too_large_is_not_booked() {
     for (amount, places, allowed) in [
         ("0.5", 0, "amounts of 0 decimal places"),
