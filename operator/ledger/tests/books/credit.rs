@@ -125,6 +125,7 @@ fn what_cannot_be_credited_is_refused_and_says_what_is_allowed() {
             ("2026-000001", line(0, "1"), "allowed are 1 to 1"),
             ("2026-000001", line(1, "101"), "up to 100"),
             ("2026-000001", line(1, "0"), "more than 0"),
+            ("2026-000001", line(1, "-1"), "more than 0"),
             ("2026-000001", line(1, "0.5"), "0 decimal places"),
         ] {
             let credit = Credit {
