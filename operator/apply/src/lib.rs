@@ -4,9 +4,11 @@
 //! as one that does. What was read back is remembered in [`Observed`], so that a second run of the same plan writes nothing.
 
 mod carry_out;
+pub mod credentials;
 mod error;
 mod fingerprint;
 mod observed;
+pub mod sql;
 mod try_out;
 
 pub use carry_out::{Applier, differs};

@@ -13,7 +13,7 @@ use maru_crds::{Agency, AgencyStatus};
 /// What an event may say at most, in bytes: the API server takes 1 kB.
 const NOTE_BYTES: usize = 1_000;
 /// Reasons not to be ready that pass by themselves.
-const PASSING: [&str; 7] = [
+const PASSING: [&str; 12] = [
     "RollingOut",
     "PodsNotReady",
     "RoutePending",
@@ -21,6 +21,11 @@ const PASSING: [&str; 7] = [
     "NamespaceTerminating",
     "Terminating",
     "Deleting",
+    "NotAccepted",
+    "NotYetActive",
+    "Expired",
+    "Revoked",
+    "DatasetMissing",
 ];
 
 /// Publishes events. Clones share what they remember of those of the last minutes, which are counted up and not repeated.

@@ -2,6 +2,7 @@
 //! report*.
 
 pub mod billing;
+mod datasets;
 mod events;
 mod http;
 pub mod ingest;
@@ -45,6 +46,8 @@ pub struct Settings {
     pub turn_timeout: Duration,
     /// How the queue shares work out.
     pub queue: QueueLimits,
+    /// How often databases are compared with their plans when nothing else asks for it.
+    pub verify_data_every: Duration,
     /// The name of the lease that the leader holds; none: this replica always leads.
     pub lease: Option<Lease>,
 }
@@ -56,6 +59,7 @@ impl Default for Settings {
             workers: 16,
             turn_timeout: Duration::from_secs(30),
             queue: QueueLimits::default(),
+            verify_data_every: Duration::from_secs(30),
             lease: None,
         }
     }
@@ -148,6 +152,12 @@ async fn lead(client: &Client, shared: &Arc<Shared>, settings: &Settings, ending
         );
         workers.spawn(worker);
     }
+    workers.spawn(datasets::lead(
+        client.clone(),
+        Arc::clone(shared),
+        settings.clone(),
+        ending,
+    ));
     while workers.join_next().await.is_some() {}
     shared.leads.store(false, Ordering::Release);
     shared.metrics.leader.set(0);

@@ -63,6 +63,8 @@ pub struct Metrics {
     pub writes: Family<WriteLabels, Counter>,
     /// Owned objects that somebody edited or deleted and that were put right.
     pub drift_healed: Family<KindLabels, Counter>,
+    /// Rights, roles and views in databases that somebody changed and that were put right.
+    pub deviations_undone: Family<KindLabels, Counter>,
     /// Objects that wait for their turn.
     pub queue_depth: Gauge<i64, AtomicI64>,
     /// 1 while this replica leads.
@@ -91,6 +93,7 @@ impl Default for Metrics {
             reconcile_seconds: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.000_5, 2.0, 16))),
             writes: Family::default(),
             drift_healed: Family::default(),
+            deviations_undone: Family::default(),
             queue_depth: Gauge::default(),
             leader: Gauge::default(),
             watch_errors: Family::default(),
@@ -130,6 +133,11 @@ impl Metrics {
             "drift_healed",
             "Owned objects that were changed by others and put right",
             self.drift_healed.clone(),
+        );
+        registry.register(
+            "deviations_undone",
+            "Rights, roles and views in databases that were changed by others and put right",
+            self.deviations_undone.clone(),
         );
         registry.register(
             "queue_depth",
@@ -220,6 +228,12 @@ impl Metrics {
     /// Counts an owned object that somebody changed or deleted and that was put right.
     pub fn healed(&self, kind: ObjectKind) {
         self.drift_healed.get_or_create(&KindLabels { kind: kind.kind() }).inc();
+    }
+
+    /// Counts what somebody changed in a database and what was put right.
+    pub fn undone(&self, kind: &'static str, count: usize) {
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        self.deviations_undone.get_or_create(&KindLabels { kind }).inc_by(count);
     }
 
     /// Counts what a plan wrote.

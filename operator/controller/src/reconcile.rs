@@ -43,7 +43,7 @@ pub(crate) enum ReconcileError {
 }
 
 impl ReconcileError {
-    fn primary(what: &'static str) -> impl FnOnce(kube::Error) -> Self {
+    pub(crate) fn primary(what: &'static str) -> impl FnOnce(kube::Error) -> Self {
         move |source| Self::Primary {
             what,
             source: Box::new(source),
@@ -84,7 +84,7 @@ impl Reconciler {
             return Ok(Turn::Done);
         };
         let api = Api::<Agency>::all(self.client.clone());
-        let ending = self.crd_ending("agencies.maru.dev", agency.as_ref()).await?;
+        let ending = crd_ending(&self.client, "agencies.maru.dev", agency.as_ref()).await?;
         let mut facts = shared.world.agency_facts(&agency, ending);
         if agency.metadata.deletion_timestamp.is_some() {
             for (namespace, facts) in &mut facts.namespaces {
@@ -141,7 +141,7 @@ impl Reconciler {
             return Ok(Turn::Done);
         };
         let api = Api::<AgencySystem>::namespaced(self.client.clone(), &key.namespace);
-        let ending = self.crd_ending("agencysystems.maru.dev", system.as_ref()).await?;
+        let ending = crd_ending(&self.client, "agencysystems.maru.dev", system.as_ref()).await?;
         let mut facts = shared.world.system_facts(&system, key, ending);
         let selected = match &system.spec.selector {
             Some(selector) => Some(self.selected(&key.namespace, selector).await?),
@@ -196,19 +196,6 @@ impl Reconciler {
             shared.enqueue(shared.world.wrote_system(written));
         }
         Ok(turn_after(&applied, plan.finalizer, again))
-    }
-
-    /// Whether the definition of an object's kind is going, read freshly: a mistake with a definition must not delete what
-    /// its objects stand for (DESIGN.md §2, rule 5). Only asked for objects that are being deleted.
-    async fn crd_ending<K: Resource>(&self, name: &str, object: &K) -> Result<bool, ReconcileError> {
-        if object.meta().deletion_timestamp.is_none() {
-            return Ok(false);
-        }
-        let found = Api::<CustomResourceDefinition>::all(self.client.clone())
-            .get_opt(name)
-            .await;
-        let found = found.map_err(ReconcileError::primary("the kind's definition could not be read"))?;
-        Ok(found.is_none_or(|definition| definition.metadata.deletion_timestamp.is_some()))
     }
 
     async fn volume_claims_in(&self, namespace: &str) -> Result<BTreeSet<String>, ReconcileError> {
@@ -281,7 +268,18 @@ fn label_selector(selector: &SystemSelector) -> Selector {
     Selector::from_iter(all)
 }
 
-fn is_held<K: Resource>(object: &K) -> bool {
+/// Whether the definition of an object's kind is going, read freshly: a mistake with a definition must not delete what
+/// its objects stand for (DESIGN.md §2, rule 5). Only asked for objects that are being deleted.
+pub(crate) async fn crd_ending<K: Resource>(client: &Client, name: &str, object: &K) -> Result<bool, ReconcileError> {
+    if object.meta().deletion_timestamp.is_none() {
+        return Ok(false);
+    }
+    let found = Api::<CustomResourceDefinition>::all(client.clone()).get_opt(name).await;
+    let found = found.map_err(ReconcileError::primary("the kind's definition could not be read"))?;
+    Ok(found.is_none_or(|definition| definition.metadata.deletion_timestamp.is_some()))
+}
+
+pub(crate) fn is_held<K: Resource>(object: &K) -> bool {
     object
         .meta()
         .finalizers
@@ -291,7 +289,7 @@ fn is_held<K: Resource>(object: &K) -> bool {
 }
 
 /// Puts the finalizer on, before anything is written for the object.
-async fn hold<K>(api: &Api<K>, object: &K) -> Result<K, ReconcileError>
+pub(crate) async fn hold<K>(api: &Api<K>, object: &K) -> Result<K, ReconcileError>
 where
     K: Resource + Clone + DeserializeOwned + Debug,
 {
@@ -304,6 +302,17 @@ where
 
 /// Takes the finalizer off: the object goes.
 async fn release<K>(shared: &Shared, api: &Api<K>, object: &K, owner: &Owner) -> Result<Turn, ReconcileError>
+where
+    K: Resource + Clone + DeserializeOwned + Debug,
+{
+    take_off(api, object).await?;
+    shared.unsaid.forget(owner);
+    shared.enqueue(shared.world.released(owner));
+    Ok(Turn::Done)
+}
+
+/// Takes the finalizer off, if it is on.
+pub(crate) async fn take_off<K>(api: &Api<K>, object: &K) -> Result<(), ReconcileError>
 where
     K: Resource + Clone + DeserializeOwned + Debug,
 {
@@ -321,9 +330,7 @@ where
             }
         }
     }
-    shared.unsaid.forget(owner);
-    shared.enqueue(shared.world.released(owner));
-    Ok(Turn::Done)
+    Ok(())
 }
 
 /// The resource version makes a patch of old facts fail.

@@ -128,6 +128,12 @@ impl Postgres {
         debian::finish(&mut psql).map(|text| text.trim_end().to_owned())
     }
 
+    /// What the server wrote to its log.
+    pub fn log(&self) -> Result<String, PostgresError> {
+        let log = self.folder.path().join("log");
+        fs::read_to_string(&log).doing(|| format!("reading {}", log.display()))
+    }
+
     /// Ends the server as a power cut would: no shutdown, no checkpoint.
     pub fn crash(&mut self) -> Result<(), PostgresError> {
         self.end(b"keep\n")

@@ -10,6 +10,7 @@
     reason = "a helper that fails is a story that fails"
 )]
 
+pub mod data;
 mod faults;
 mod installed;
 mod kinds;

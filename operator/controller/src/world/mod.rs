@@ -82,6 +82,11 @@ impl World {
         }
     }
 
+    /// The agency that a namespace belongs to.
+    pub(crate) fn agency_of(&self, namespace: &str) -> Option<String> {
+        self.read().namespaces.get(namespace)?.agency.clone()
+    }
+
     /// How many agencies, systems and written objects are known.
     pub(crate) fn counts(&self) -> [(&'static str, usize); 3] {
         let state = self.read();

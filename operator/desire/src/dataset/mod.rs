@@ -28,7 +28,7 @@ pub use names::{DatasetNames, GrantNames, Marker, Remark, credentials_name, data
 pub use place::{FIND_DATABASE_SQL, FoundDatabase, Placing, place_database};
 pub use plan::{DataPlan, Part, Statement, Step, Transaction};
 pub use quote::{identifier, literal};
-pub use report::{Seen, report_dataset, report_grant, report_grant_without_dataset, report_unplaced};
+pub use report::{Seen, report_dataset, report_grant, report_grant_without_dataset, report_held, report_unplaced};
 pub use right::{Right, Target};
 pub use server::{SERVER_SQL, ServerFacts, ServerLook, report_server};
 pub use wanted::{WantedUser, wanted_users};

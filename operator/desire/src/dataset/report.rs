@@ -127,6 +127,17 @@ pub fn report_unplaced(dataset: &Dataset, server: Option<&str>, problem: &Proble
     }
 }
 
+/// The status of a dataset that is being deleted and cannot go yet.
+pub fn report_held(dataset: &Dataset, problem: &Problem, now: &Time) -> DatasetStatus {
+    let mut status = dataset.status.clone().unwrap_or_default();
+    let generation = dataset.metadata.generation;
+    let ready = merge_conditions(&status.conditions, vec![Finding::of("Ready", problem)], generation, now);
+    status.conditions.retain(|condition| condition.type_ != "Ready");
+    status.conditions.extend(ready);
+    status.observed_generation = generation;
+    status
+}
+
 fn recorded(dataset: &Dataset, before: Option<DeletionPolicy>) -> Option<DeletionPolicy> {
     if dataset.metadata.deletion_timestamp.is_some() {
         before

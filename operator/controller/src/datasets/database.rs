@@ -1,0 +1,277 @@
+//! A dataset's database: found or made, put as planned, and read back.
+
+use super::Data;
+use super::servers::{OpenWay, sslmode};
+use maru_apply::credentials::{CredentialsError, WantedCredentials};
+use maru_apply::sql::{Password, Session, SqlError};
+use maru_desire::dataset::{
+    CATALOG_SQL, Catalog, DataPlan, DatasetFacts, DatasetNames, FIND_DATABASE_SQL, FoundDatabase, KEPT_SQL, Marker,
+    Part, Placing, Remark, Step, WantedUser, credentials_name, place_database, plan_database, wanted_users,
+};
+use maru_desire::{Problem, Reason, SystemKey};
+use std::collections::BTreeMap;
+
+/// How often a plan is made and carried out in one turn: once to make, once to give rights to what was made, and once more for what
+/// somebody did in between.
+const ROUNDS: usize = 4;
+
+/// What a turn came to.
+pub(crate) struct Settled {
+    pub(crate) catalog: Catalog,
+    pub(crate) left: DataPlan,
+    pub(crate) failures: Vec<(Part, Problem)>,
+    /// How many deviations of each part were undone.
+    pub(crate) undone: BTreeMap<Part, usize>,
+}
+
+/// Why a turn came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unsettled {
+    /// People must act, or the server must answer.
+    #[error("{}", .0.message)]
+    Problem(Problem),
+    /// The API server did not take a Secret.
+    #[error(transparent)]
+    Credentials(CredentialsError),
+}
+
+impl From<SqlError> for Unsettled {
+    fn from(error: SqlError) -> Self {
+        Self::Problem(error.problem())
+    }
+}
+
+/// Whether the dataset lives, or only its last grants are to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Live,
+    Ending,
+}
+
+impl Data {
+    /// Puts a database as planned and reads it back.
+    pub(crate) async fn settle(
+        &self,
+        facts: &DatasetFacts<'_>,
+        way: &OpenWay,
+        mode: Mode,
+    ) -> Result<Settled, Unsettled> {
+        // Two sessions at most at a time, of the few that the server gives to the operator.
+        let _place = way.places.acquire().await;
+        let (mut session, mut catalog) = self.open(facts, way, mode).await?;
+        let mut failures = Vec::new();
+        let mut undone = BTreeMap::new();
+        let mut passwords = BTreeMap::new();
+        for round in 0..ROUNDS {
+            let prints = match mode {
+                Mode::Live => {
+                    self.credentials(facts, way, &catalog, &mut passwords, &mut failures)
+                        .await?
+                }
+                Mode::Ending => written_prints(&catalog),
+            };
+            let left = plan_database(facts, &catalog, &prints);
+            let failed = !failures.is_empty() && round > 0;
+            if left.steps.is_empty() || failed || round + 1 == ROUNDS {
+                return Ok(Settled {
+                    catalog,
+                    left,
+                    failures,
+                    undone,
+                });
+            }
+            self.carry_out(facts, &left, &mut session, &passwords, &mut failures, &mut undone)
+                .await?;
+            catalog = read(&session).await?;
+        }
+        Err(Unsettled::Problem(Problem::new(
+            Reason::Deviates,
+            "the plan does not come to an end",
+        )))
+    }
+
+    async fn carry_out(
+        &self,
+        facts: &DatasetFacts<'_>,
+        plan: &DataPlan,
+        session: &mut Session,
+        passwords: &BTreeMap<SystemKey, Password>,
+        failures: &mut Vec<(Part, Problem)>,
+        undone: &mut BTreeMap<Part, usize>,
+    ) -> Result<(), Unsettled> {
+        for step in &plan.steps {
+            match step {
+                Step::Run(transaction) => match session.run(transaction, passwords).await {
+                    Ok(()) => {
+                        let undoes = transaction
+                            .statements
+                            .iter()
+                            .filter(|statement| statement.undoes)
+                            .count();
+                        *undone.entry(transaction.part.clone()).or_default() += undoes;
+                        tracing::debug!(
+                            purpose = transaction.purpose,
+                            statements = transaction.statements.len(),
+                            "ran"
+                        );
+                    }
+                    Err(error) if error.ends_the_session() => return Err(error.into()),
+                    Err(error) => {
+                        let mut problem = error.problem();
+                        problem.message = format!("to {}: {}", transaction.purpose, problem.message);
+                        failures.push((transaction.part.clone(), problem));
+                    }
+                },
+                Step::Forget(system) => {
+                    let name = credentials_name(&system.name, facts.namespace(), facts.name());
+                    self.credentials
+                        .forget(system, &name)
+                        .await
+                        .map_err(Unsettled::Credentials)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A session with the database, after it is the dataset's.
+    async fn open(&self, facts: &DatasetFacts<'_>, way: &OpenWay, mode: Mode) -> Result<(Session, Catalog), Unsettled> {
+        match way.way.connect(facts.database).await {
+            Ok(session) => {
+                let catalog = read(&session).await?;
+                if is_ours(&catalog, facts) {
+                    return Ok((session, catalog));
+                }
+            }
+            // Nothing is made for an object that goes.
+            Err(SqlError::NoDatabase | SqlError::NotAllowed(_)) if mode == Mode::Live => {}
+            Err(error) => return Err(error.into()),
+        }
+        if mode == Mode::Ending {
+            return Err(Unsettled::Problem(Problem::new(
+                Reason::DatabaseTaken,
+                "the database is not the dataset's",
+            )));
+        }
+        self.place(facts, way).await?;
+        let session = way.way.connect(facts.database).await?;
+        let catalog = read(&session).await?;
+        if is_ours(&catalog, facts) {
+            Ok((session, catalog))
+        } else {
+            Err(Unsettled::Problem(Problem::new(
+                Reason::DatabaseTaken,
+                "the database became another dataset's in between",
+            )))
+        }
+    }
+
+    async fn place(&self, facts: &DatasetFacts<'_>, way: &OpenWay) -> Result<(), Unsettled> {
+        let server = facts.server.metadata.name.as_deref();
+        let others = self.known.datasets.all(|key, dataset| {
+            let placed = dataset.status.as_ref().and_then(|status| status.server.as_deref());
+            placed == server && (key.namespace != facts.namespace() || key.name != facts.name())
+        });
+        let lives = |marker: &Marker| {
+            let key = SystemKey::new(marker.namespace.as_str(), marker.name.as_str());
+            let found = self.known.datasets.get(&key);
+            found.is_some_and(|dataset| dataset.metadata.uid.as_deref() == Some(marker.uid.as_str()))
+        };
+        let grade = self
+            .shared
+            .world
+            .agency(facts.agency)
+            .map(|agency| agency.spec.security_grade);
+        let mut session = way.way.connect(&facts.server.spec.admin_database).await?;
+        let owner = DatasetNames::new(facts.uid()).owner;
+        let found = session.text(FIND_DATABASE_SQL, &[facts.database, &owner]).await?;
+        let found: FoundDatabase = serde_json::from_str(&found).map_err(|error| SqlError::Answer(error.to_string()))?;
+        match place_database(facts, grade, &found, lives, others.len()) {
+            Placing::Placed => Ok(()),
+            Placing::Refused(problem) => Err(Unsettled::Problem(problem)),
+            Placing::Run(transactions) => {
+                for transaction in &transactions {
+                    session.run(transaction, &BTreeMap::new()).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The fingerprints of what the systems' Secrets carry; those that are missing are written first, so that no role has a password that
+    /// is nowhere.
+    async fn credentials(
+        &self,
+        facts: &DatasetFacts<'_>,
+        way: &OpenWay,
+        catalog: &Catalog,
+        passwords: &mut BTreeMap<SystemKey, Password>,
+        failures: &mut Vec<(Part, Problem)>,
+    ) -> Result<BTreeMap<SystemKey, String>, Unsettled> {
+        let mut prints = written_prints(catalog);
+        for user in wanted_users(facts, catalog) {
+            if passwords.contains_key(&user.system) {
+                continue;
+            }
+            match self.credentials.ensure(&wanted(facts, way, &user)).await {
+                Ok(password) => {
+                    passwords.insert(user.system, password);
+                }
+                Err(CredentialsError::Refused(problem)) => {
+                    // Its role then keeps the password that it has; one without gets none and cannot log in.
+                    if !failures.iter().any(|(_, known)| *known == problem) {
+                        failures.push((Part::Dataset, problem));
+                    }
+                }
+                Err(error) => return Err(Unsettled::Credentials(error)),
+            }
+        }
+        prints.extend(
+            passwords
+                .iter()
+                .map(|(system, password)| (system.clone(), password.fingerprint())),
+        );
+        Ok(prints)
+    }
+}
+
+fn wanted(facts: &DatasetFacts<'_>, way: &OpenWay, user: &WantedUser) -> WantedCredentials {
+    let spec = &facts.server.spec;
+    WantedCredentials {
+        system: user.system.clone(),
+        secret: credentials_name(&user.system.name, facts.namespace(), facts.name()),
+        dataset: format!("{}/{}", facts.namespace(), facts.name()),
+        host: spec.host.clone(),
+        port: spec.port,
+        database: facts.database.to_owned(),
+        user: user.role.clone(),
+        sslmode: sslmode(spec.tls.mode),
+        authority: way.authority.clone(),
+    }
+}
+
+/// The fingerprints that the roles' comments carry.
+fn written_prints(catalog: &Catalog) -> BTreeMap<SystemKey, String> {
+    let remarks = catalog.roles.iter().filter_map(|role| Remark::parse(&role.remark));
+    let users = remarks.filter_map(|remark| match remark {
+        Remark::User(system, print) => Some((system, print)),
+        _ => None,
+    });
+    users.collect()
+}
+
+fn is_ours(catalog: &Catalog, facts: &DatasetFacts<'_>) -> bool {
+    let marker = catalog.marker.as_deref().and_then(Marker::parse);
+    marker.is_some_and(|marker| marker.uid == facts.uid())
+}
+
+async fn read(session: &Session) -> Result<Catalog, SqlError> {
+    let text = session.text(CATALOG_SQL, &[]).await?;
+    let wrong = |error: serde_json::Error| SqlError::Answer(error.to_string());
+    let mut catalog = Catalog::read(&text).map_err(wrong)?;
+    if catalog.prepared {
+        let kept = session.text(KEPT_SQL, &[]).await?;
+        catalog.read_kept(&kept).map_err(wrong)?;
+    }
+    Ok(catalog)
+}

@@ -1,0 +1,355 @@
+//! Two ministries and their data, on a real API server and a real PostgreSQL.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed helper is a failed test")]
+
+use kube::Client;
+use kube::api::Api;
+use maru_controller::Settings;
+use maru_crds::{DataGrant, Dataset};
+use maru_stories::data::{
+    ADMIN_PASSWORD, accept, condition, dataset, everything, grant, make_admin, put, put_admin, register_server, secret,
+    secrets_of_maru, two_ministries,
+};
+use maru_stories::{Faults, Operator, cluster_with_kinds, delete, eventually, is_gone};
+use maru_test_cluster::Cluster;
+use maru_test_postgres::{Postgres, PostgresOptions};
+use serde_json::json;
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+const CONSUMERS: &str = "docs.data.nts.businesses";
+const OWNERS: &str = "registry.data.nts.businesses";
+
+struct Scene {
+    cluster: Cluster,
+    client: Client,
+    server: Postgres,
+    operator: Operator,
+}
+
+fn operator(cluster: &Cluster) -> Operator {
+    let settings = Settings {
+        verify_data_every: Duration::from_secs(1),
+        ..Settings::default()
+    };
+    Operator::start(&cluster.config(), settings, &Faults::none())
+}
+
+impl Scene {
+    /// Two ministries, a server, and a dataset with three businesses in it.
+    async fn set() -> Self {
+        let cluster = cluster_with_kinds().await;
+        let client = cluster.client().unwrap();
+        let server = Postgres::start(&PostgresOptions::default()).unwrap();
+        make_admin(&server);
+        let operator = operator(&cluster);
+        register_server(&client, &server, ADMIN_PASSWORD, json!({"mode": "Disable"})).await;
+        two_ministries(&client).await;
+        condition(&client, &dataset(), "Ready", "True", "Ready").await;
+        let rows =
+            "INSERT INTO business VALUES ('one', 'Seoul', 'Kim'), ('two', 'Seoul', 'Lee'), ('three', 'Busan', 'Park')";
+        query(&client, "nts", OWNERS, rows).await.unwrap();
+        Self {
+            cluster,
+            client,
+            server,
+            operator,
+        }
+    }
+
+    /// A grant that both sides want.
+    async fn granted(&self, name: &str, seconds: i64) -> String {
+        put(&self.client, &grant(name, seconds)).await;
+        accept(&self.client, &[name]).await;
+        condition(&self.client, &grant(name, seconds), "Ready", "True", "Ready").await;
+        self.view(name).await
+    }
+
+    async fn view(&self, name: &str) -> String {
+        let found = Api::<DataGrant>::namespaced(self.client.clone(), "nts")
+            .get(name)
+            .await
+            .unwrap();
+        format!("{}.business", found.status.unwrap().view_schema.unwrap())
+    }
+
+    async fn end(self) {
+        self.operator.stop().await;
+        self.cluster.stop().await.unwrap();
+    }
+}
+
+/// Asks with the credentials of a Secret; how many rows there were.
+async fn query(client: &Client, namespace: &str, name: &str, sql: &str) -> Result<usize, String> {
+    let found = secret(client, namespace, name).await.ok_or("there is no Secret")?;
+    ask(found["uri"].clone(), sql.to_owned()).await
+}
+
+async fn ask(uri: String, sql: String) -> Result<usize, String> {
+    let asked = tokio::task::spawn_blocking(move || {
+        let mut session = postgres::Client::connect(&uri, postgres::NoTls).map_err(|error| format!("{error:?}"))?;
+        session
+            .query(&sql, &[])
+            .map(|rows| rows.len())
+            .map_err(|error| format!("{error:?}"))
+    });
+    asked.await.unwrap()
+}
+
+#[tokio::test]
+async fn a_ministry_reads_what_another_granted_and_it_accepted_until_either_takes_it_back() {
+    let scene = Scene::set().await;
+    let client = &scene.client;
+    // Granted alone is not enough.
+    put(client, &grant("letters", 600)).await;
+    condition(client, &grant("letters", 600), "Ready", "False", "NotAccepted").await;
+    assert_eq!(secrets_of_maru(client).await, [format!("nts/{OWNERS}")]);
+
+    accept(client, &["letters"]).await;
+    condition(client, &grant("letters", 600), "Ready", "True", "Ready").await;
+    condition(client, &grant("letters", 600), "Enforced", "True", "Enforced").await;
+    let all = format!("SELECT name FROM {}", scene.view("letters").await);
+    assert_eq!(query(client, "mois", CONSUMERS, &all).await, Ok(2));
+    assert!(
+        query(client, "mois", CONSUMERS, "SELECT owner FROM public.business")
+            .await
+            .is_err()
+    );
+    assert_eq!(
+        secrets_of_maru(client).await,
+        [format!("mois/{CONSUMERS}"), format!("nts/{OWNERS}")]
+    );
+
+    // The consumer takes its consent back: refused with the old credentials, which are gone from the cluster.
+    let uri = secret(client, "mois", CONSUMERS).await.unwrap()["uri"].clone();
+    accept(client, &[]).await;
+    condition(client, &grant("letters", 600), "Ready", "False", "NotAccepted").await;
+    condition(client, &grant("letters", 600), "Enforced", "True", "NothingGranted").await;
+    assert!(ask(uri.clone(), all.clone()).await.is_err());
+    assert_eq!(secret(client, "mois", CONSUMERS).await, None);
+
+    // It accepts again, and the owner deletes the grant.
+    accept(client, &["letters"]).await;
+    condition(client, &grant("letters", 600), "Ready", "True", "Ready").await;
+    assert_eq!(query(client, "mois", CONSUMERS, &all).await, Ok(2));
+    let grants = Api::<DataGrant>::namespaced(client.clone(), "nts");
+    delete(&grants, "letters").await;
+    is_gone(&grants, "letters", 10).await;
+    eventually("the consumer to be refused", 20, async || {
+        match query(client, "mois", CONSUMERS, &all).await {
+            Err(_) => Ok(()),
+            Ok(rows) => Err(format!("{rows} rows")),
+        }
+    })
+    .await;
+    // What the owner's own system does goes on.
+    assert_eq!(query(client, "nts", OWNERS, "SELECT FROM business").await, Ok(3));
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_grant_ends_at_its_time_with_no_operator_and_strangers_rights_go_when_one_is_back() {
+    let scene = Scene::set().await;
+    let client = &scene.client;
+    let all = format!("SELECT name FROM {}", scene.granted("short", 25).await);
+    let uri = secret(client, "mois", CONSUMERS).await.unwrap()["uri"].clone();
+    let found = Api::<DataGrant>::namespaced(client.clone(), "nts")
+        .get("short")
+        .await
+        .unwrap();
+    let end: jiff::Timestamp = found.spec.not_after.parse().unwrap();
+    scene.operator.kill();
+    let began = Instant::now();
+    while ask(uri.clone(), all.clone()).await == Ok(2) {
+        assert!(began.elapsed() < Duration::from_mins(1), "the grant does not end");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let late = jiff::Timestamp::now().duration_since(end);
+    assert!(late.as_secs().abs() <= 1, "it ended {late:?} after its time");
+    assert_eq!(
+        ask(uri.clone(), all).await,
+        Ok(0),
+        "the session lives and shows nothing"
+    );
+
+    // Somebody with the right to do so gives the consumer the whole table by hand.
+    let user = secret(client, "mois", CONSUMERS).await.unwrap()["username"].clone();
+    let database = secret(client, "mois", CONSUMERS).await.unwrap()["database"].clone();
+    let by_hand = format!("GRANT USAGE ON SCHEMA public TO {user}; GRANT SELECT ON business TO {user}");
+    scene.server.sql(&database, &by_hand).unwrap();
+    assert_eq!(ask(uri.clone(), "SELECT FROM business".to_owned()).await, Ok(3));
+    let operator = operator(&scene.cluster);
+    condition(client, &grant("short", 0), "Active", "False", "Expired").await;
+    condition(client, &grant("short", 0), "Enforced", "True", "NothingGranted").await;
+    assert!(ask(uri, "SELECT FROM business".to_owned()).await.is_err());
+
+    // And under a running one.
+    scene
+        .server
+        .sql(&database, "GRANT SELECT ON business TO PUBLIC")
+        .unwrap();
+    eventually("the stranger's grant to be undone", 20, async || {
+        let acl = scene
+            .server
+            .sql(&database, "SELECT relacl FROM pg_class WHERE relname = 'business'")
+            .unwrap();
+        let counted = operator.metric("maru_deviations_undone_total{kind=\"Dataset\"}");
+        if !acl.contains("{=r") && !acl.contains(",=r") && counted >= 1 {
+            Ok(())
+        } else {
+            Err(format!("{acl} {counted}"))
+        }
+    })
+    .await;
+    condition(client, &dataset(), "Ready", "True", "Ready").await;
+    operator.stop().await;
+    scene.cluster.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_or_is_away_says_what_to_do_and_all_is_well_when_it_is_mended() {
+    let cluster = cluster_with_kinds().await;
+    let client = cluster.client().unwrap();
+    let mut server = Postgres::start(&PostgresOptions {
+        tls: true,
+        ..PostgresOptions::default()
+    })
+    .unwrap();
+    make_admin(&server);
+    let operator = operator(&cluster);
+    let object = json!({"apiVersion": "maru.dev/v1alpha1", "kind": "DatabaseServer", "metadata": {"name": "shared"}});
+    // Without the authority's certificate the server's is refused.
+    register_server(&client, &server, "wrong-word", json!({})).await;
+    two_ministries(&client).await;
+    condition(&client, &object, "Ready", "False", "CertificateRefused").await;
+    condition(&client, &dataset(), "Ready", "False", "CertificateRefused").await;
+    let authority = std::fs::read_to_string(server.authority()).unwrap();
+    let ca = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "shared-ca", "namespace": "maru-system"},
+        "stringData": {"ca.crt": authority},
+    });
+    put(&client, &ca).await;
+    register_server(
+        &client,
+        &server,
+        "wrong-word",
+        json!({"caSecretRef": {"name": "shared-ca"}}),
+    )
+    .await;
+    let wrong = condition(&client, &object, "Ready", "False", "WrongPassword").await;
+    assert!(wrong.message.contains("adminSecretRef"), "{}", wrong.message);
+    put_admin(&client, ADMIN_PASSWORD).await;
+    condition(&client, &object, "Ready", "True", "Ready").await;
+    condition(&client, &dataset(), "Ready", "True", "Ready").await;
+
+    server.crash().unwrap();
+    let away = condition(&client, &object, "Ready", "False", "ServerUnreachable").await;
+    assert!(away.message.contains("host and port"), "{}", away.message);
+    condition(&client, &dataset(), "Enforced", "Unknown", "ServerUnreachable").await;
+    server.restart().unwrap();
+    condition(&client, &dataset(), "Ready", "True", "Ready").await;
+    condition(&client, &object, "Ready", "True", "Ready").await;
+    operator.stop().await;
+    cluster.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_dataset_that_is_deleted_leaves_its_data_and_one_of_the_same_name_has_it_again() {
+    let scene = Scene::set().await;
+    let client = &scene.client;
+    let view = scene.granted("letters", 600).await;
+    let uri = secret(client, "mois", CONSUMERS).await.unwrap()["uri"].clone();
+    let datasets = Api::<Dataset>::namespaced(client.clone(), "nts");
+    delete(&datasets, "businesses").await;
+    is_gone(&datasets, "businesses", 30).await;
+    condition(client, &grant("letters", 600), "Enforced", "Unknown", "DatasetMissing").await;
+    assert!(
+        ask(uri, format!("SELECT FROM {view}")).await.is_err(),
+        "others' rights end with it"
+    );
+    assert_eq!(
+        scene
+            .server
+            .sql("nts_businesses", "SELECT count(*) FROM business")
+            .unwrap(),
+        "3"
+    );
+    put(client, &dataset()).await;
+    condition(client, &dataset(), "Ready", "True", "Ready").await;
+    condition(client, &grant("letters", 600), "Ready", "True", "Ready").await;
+    let again = format!("SELECT FROM {}", scene.view("letters").await);
+    assert_eq!(query(client, "mois", CONSUMERS, &again).await, Ok(2));
+    assert_eq!(query(client, "nts", OWNERS, "SELECT FROM business").await, Ok(3));
+
+    // deletionPolicy Delete is not carried out without a backup, and says so.
+    let mut reckless = dataset();
+    reckless["spec"]["deletionPolicy"] = json!("Delete");
+    put(client, &reckless).await;
+    eventually("the policy to be recorded", 20, async || {
+        let status = datasets.get("businesses").await.unwrap().status.unwrap();
+        (status.deletion_policy == Some(maru_crds::DeletionPolicy::Delete))
+            .then_some(())
+            .ok_or(String::new())
+    })
+    .await;
+    delete(&datasets, "businesses").await;
+    condition(client, &reckless, "Ready", "False", "BackupMissing").await;
+    assert_eq!(
+        scene
+            .server
+            .sql("nts_businesses", "SELECT count(*) FROM business")
+            .unwrap(),
+        "3"
+    );
+    scene.end().await;
+}
+
+/// What is written to it is kept.
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn no_password_is_in_any_log_event_status_or_metric_or_in_the_servers_log() {
+    let log = Kept::default();
+    let writer = log.clone();
+    // Of this whole program: the other stories' words are looked through as well.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter("trace,hyper=info,h2=info")
+        .with_writer(move || writer.clone())
+        .try_init();
+    let scene = Scene::set().await;
+    let client = &scene.client;
+    scene
+        .server
+        .sql("postgres", "ALTER SYSTEM SET log_statement = 'all'")
+        .unwrap();
+    scene.server.sql("postgres", "SELECT pg_reload_conf()").unwrap();
+    scene.granted("letters", 600).await;
+    let mut words = vec![ADMIN_PASSWORD.to_owned()];
+    for (namespace, name) in [("nts", OWNERS), ("mois", CONSUMERS)] {
+        words.push(secret(client, namespace, name).await.unwrap()["password"].clone());
+    }
+    let said = everything(client).await + &scene.operator.metrics.encode();
+    let logged = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
+    let of_server = scene.server.log().unwrap();
+    assert!(logged.contains("Dataset"), "the operator's log was kept");
+    assert!(of_server.contains("CREATE VIEW"), "the server logs what it is told");
+    for word in words {
+        assert!(!said.contains(&word), "an object or a metric says a password");
+        assert!(!logged.contains(&word), "the operator's log says a password");
+        assert!(!of_server.contains(&word), "the server's log says a password");
+    }
+    scene.end().await;
+}
