@@ -47,7 +47,7 @@ pub struct SourceLabels {
 pub struct RecordLabels {
     /// `pods` or `volumes`.
     pub source: &'static str,
-    /// Of records: `Added`, `Bettered`, `Known` or `Conflict`. Of failures the step: `Read`, `Watch`, `Write` or `Keep`.
+    /// Of records: `Added`, `Bettered`, `Known` or `Conflict`. Of failures the step: `Read`, `Watch`, `Write`, `Keep` or `Tidy`.
     pub outcome: &'static str,
 }
 

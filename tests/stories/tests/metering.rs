@@ -426,3 +426,55 @@ async fn without_an_operator_a_stateful_set_is_rolled_and_a_node_is_drained_with
     meters.stop().await;
     cluster.stop().await.unwrap();
 }
+
+#[tokio::test]
+async fn the_files_of_a_day_that_is_over_become_one_and_say_the_same() {
+    let cluster = maru_stories::cluster_with_kinds().await;
+    let folder = tempfile::tempdir().unwrap();
+    let long_ago: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    let read = |folder: &Path| {
+        let lake = Lake::open(folder).unwrap();
+        let end = long_ago + SignedDuration::from_hours(24);
+        let records = lake.read(Interval { start: long_ago, end }).unwrap();
+        (lake.version().unwrap(), records)
+    };
+    let apart = |folder: &Path| std::thread::scope(|scope| scope.spawn(|| read(folder)).join().unwrap());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let lake = Lake::open(folder.path()).unwrap();
+            for hour in 0..5 {
+                let start = long_ago + SignedDuration::from_hours(hour);
+                let record: UsageRecord = serde_json::from_value(json!({
+                    "id": format!("a/{start}"), "agency": "mois", "system": "mois/docs", "meter": "cpu.reserved",
+                    "quantity": "1", "start": start, "end": start + SignedDuration::from_hours(1),
+                }))
+                .unwrap();
+                lake.append(&[record]).unwrap();
+            }
+        });
+    });
+    let (before, records) = apart(folder.path());
+    let quick = Pace {
+        tidy_every: Duration::from_millis(300),
+        ..pace()
+    };
+    let meters = Meters::start(&cluster.config(), folder.path(), quick);
+    let after = eventually("the files to be one", 30, async || {
+        let (version, now) = apart(folder.path());
+        assert_eq!(now, records);
+        if version > before {
+            Ok(version)
+        } else {
+            Err(format!("{version:?}"))
+        }
+    })
+    .await;
+    assert_eq!(
+        after,
+        before.map(|before| before + 1),
+        "one commit, and nothing more to do after it"
+    );
+    meters.stop().await;
+    assert_eq!(apart(folder.path()), (after, records));
+    cluster.stop().await.unwrap();
+}

@@ -19,6 +19,9 @@ use tokio_util::sync::CancellationToken;
 use crate::Metrics;
 use source::Loop;
 
+/// How long after a day its files are left as they are, for what still comes.
+const LATE: jiff::SignedDuration = jiff::SignedDuration::from_hours(3);
+
 /// How metering runs.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
@@ -29,6 +32,8 @@ pub struct Pace {
     pub margin: Duration,
     /// How often the place in the watch is kept.
     pub keep_every: Duration,
+    /// How often the files of days that are over are made one.
+    pub tidy_every: Duration,
 }
 
 impl Default for Pace {
@@ -37,6 +42,7 @@ impl Default for Pace {
             every: Duration::from_secs(2),
             margin: Duration::from_mins(1),
             keep_every: Duration::from_secs(30),
+            tidy_every: Duration::from_hours(1),
         }
     }
 }
@@ -71,11 +77,36 @@ pub async fn run(
         let (observed, error) = maru_meter::volumes::observe(claim);
         said(observed, error)
     });
+    let tidying = tokio::spawn(tidy(lake, pace.tidy_every, metrics, shutdown.clone()));
     let pods = tokio::spawn(pods.run(shutdown.clone()));
     let volumes = tokio::spawn(volumes.run(shutdown));
     pods.await?;
     volumes.await?;
+    tidying.await?;
     Ok(())
+}
+
+/// Makes one file of those of each day that is over, until `shutdown`: what ended is written at once, so a day has many. Two replicas
+/// that do it at once do no harm, one of them comes late.
+async fn tidy(lake: Arc<Lake>, every: Duration, metrics: Arc<Metrics>, shutdown: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(every) => {}
+        }
+        let lake = Arc::clone(&lake);
+        let tidied = tokio::task::spawn_blocking(move || lake.compact(jiff::Timestamp::now() - LATE)).await;
+        match tidied
+            .map_err(|error| error.to_string())
+            .map(|tidied| tidied.map_err(|error| error.to_string()))
+        {
+            Ok(Ok(tidied)) => tracing::debug!(before = tidied.before, after = tidied.after, "tidied the lake"),
+            Ok(Err(error)) | Err(error) => {
+                tracing::warn!(error, "the lake was not tidied; the next time makes up for it");
+                metrics.metering_failed("lake", "Tidy");
+            }
+        }
+    }
 }
 
 /// What cannot be read counts with nothing, and is said.

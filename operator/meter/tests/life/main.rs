@@ -120,6 +120,24 @@ impl Day {
         }
     }
 
+    /// Everything is deleted, and what succeeds it, too.
+    fn end_all(&mut self) {
+        let left = self
+            .world
+            .pods
+            .values_mut()
+            .filter(|pod| !pod.removed && pod.deleting.is_none());
+        let left: Vec<String> = left
+            .map(|pod| {
+                pod.stateful = false;
+                pod.uid.clone()
+            })
+            .collect();
+        for uid in left {
+            self.world.delete(&mut self.dice, &uid, false);
+        }
+    }
+
     /// A day, and then peace until all is recorded.
     fn live(seed: u64) -> Self {
         let mut day = Self::begin(seed);
@@ -127,13 +145,9 @@ impl Day {
             day.disturb();
             day.step(false);
         }
-        let left: Vec<String> = day.world.pods.keys().cloned().collect();
-        for uid in left {
-            day.world.pods.get_mut(&uid).unwrap().stateful = false;
-            day.world.delete(&mut day.dice, &uid, false);
-        }
         let peace = day.world.now;
         while day.world.pods.values().any(|pod| !pod.removed) || !day.replicas.iter().all(Replica::rests) {
+            day.end_all();
             day.step(true);
             let stuck: Vec<&Pod> = day.world.pods.values().filter(|pod| !pod.removed).collect();
             assert!(
