@@ -125,6 +125,8 @@ mod tests {
             record("2", "2026-09-30T23:00:00Z", "2026-10-01T00:00:00Z"),
             record("3", "2026-11-01T00:00:00Z", "2026-11-01T00:00:00Z"),
         ];
-        assert_eq!(named(&[], &outside), named(&[], &[inside]));
+        assert_eq!(named(&[], &outside), named(&[], std::slice::from_ref(&inside)));
+        let first = record("4", "2026-10-01T00:00:00Z", "2026-10-01T00:00:00Z");
+        assert_ne!(named(&[], &[inside.clone(), first]), named(&[], &[inside]));
     }
 }

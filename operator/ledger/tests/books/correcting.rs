@@ -1,6 +1,6 @@
 //! What was billed wrong is taken back on a later bill, by the number of the bill that it stood on.
 
-use maru_ledger::LedgerError;
+use maru_ledger::{Credit, CreditedLine, LedgerError};
 use maru_meter::{Exact, UsageRecord};
 use maru_rate::{Carry, Course, Month, Period, Rated, World, card};
 
@@ -69,5 +69,27 @@ fn a_correction_is_issued_with_the_number_of_the_bill_that_it_corrects() {
         assert!(ledger.verify().unwrap().agrees(), "{}", place.name);
         let again = ledger.with_numbers("maru", &rated[1].statements()[0]).unwrap();
         assert_eq!(&again, november[0].statement(), "{}", place.name);
+    }
+}
+
+#[test]
+fn a_correction_names_the_bill_also_where_it_was_credited_in_part() {
+    for place in both() {
+        let (inputs, rated) = (inputs(), two_months());
+        let mut ledger = place.open();
+        ledger.issue(&rated[0], &issue(&inputs)).unwrap();
+        let lines = [CreditedLine {
+            line: 1,
+            amount: Exact::from(10),
+        }];
+        let credit = Credit {
+            reference: "a",
+            reason: "outage",
+            lines: &lines,
+        };
+        ledger.credit("2026-000002", &credit, &issue(&inputs)).unwrap();
+        let november = ledger.issue(&rated[1], &issue(&inputs)).unwrap();
+        let corrects = november[0].statement().lines[0].corrects.as_deref();
+        assert_eq!(corrects, Some("2026-000002/1"), "{}", place.name);
     }
 }

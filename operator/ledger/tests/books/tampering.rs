@@ -96,5 +96,10 @@ fn a_bill_whose_content_was_exchanged_does_not_verify() {
             "{}: {said:?}",
             place.name
         );
+        // Whoever makes the head say the same is seen by the fingerprint.
+        place.tamper("UPDATE page SET total = 22 WHERE position = 1");
+        let said = ledger.verify_bill("maru", "2026-000001").unwrap().unwrap();
+        assert_eq!(said.len(), 1, "{}: {said:?}", place.name);
+        assert!(said[0].what.contains("fingerprint"), "{}: {said:?}", place.name);
     }
 }
