@@ -5,7 +5,6 @@
 //! [`Exact::round`], and nowhere else. See `docs/decisions/2026-11-24-decimals.md`.
 
 use std::fmt;
-use std::iter::Sum;
 use std::num::NonZeroU64;
 use std::ops::{Add, AddAssign, Mul, Neg, Sub, SubAssign};
 use std::str::FromStr;
@@ -320,18 +319,6 @@ impl AddAssign for Exact {
 impl SubAssign<&Exact> for Exact {
     fn sub_assign(&mut self, other: &Exact) {
         self.0 -= &other.0;
-    }
-}
-
-impl Sum for Exact {
-    fn sum<I: Iterator<Item = Self>>(numbers: I) -> Self {
-        numbers.fold(Self::ZERO, |sum, number| sum + number)
-    }
-}
-
-impl<'a> Sum<&'a Exact> for Exact {
-    fn sum<I: Iterator<Item = &'a Self>>(numbers: I) -> Self {
-        numbers.fold(Self::ZERO, |sum, number| sum + number)
     }
 }
 

@@ -12,6 +12,7 @@ pub mod pods;
 pub mod quantity;
 pub mod record;
 mod requests;
+mod sum;
 pub mod volumes;
 
 pub use amounts::{Amounts, HeldMeter, METERED_PLACES, Observed};
