@@ -254,7 +254,12 @@ async fn work(data: Arc<Data>, timeout: Duration, ending: CancellationToken) {
                 }
             }
         };
-        let (turn, outcome) = turn.instrument(span).await;
+        // A turn may be left anywhere, as a crash would leave it: another replica need not wait for a server that does not answer.
+        let (turn, outcome) = tokio::select! {
+            biased;
+            () = ending.cancelled() => return,
+            done = turn.instrument(span) => done,
+        };
         data.shared.metrics.reconciled(kind, outcome, began.elapsed());
         data.queue.end(&key, &line, turn);
     }
