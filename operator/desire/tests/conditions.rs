@@ -95,6 +95,21 @@ fn how_far_a_rollout_is() {
 }
 
 #[test]
+fn a_pod_without_a_node_of_its_grade_says_whom_to_ask() {
+    let message = "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) didn't match Pod's node affinity/selector.";
+    let room = pods(2, 1, Some(("Unschedulable", message)));
+    let said = available("no room", two(1, None), room);
+    assert!(said.contains(message), "{said}");
+    assert!(
+        said.ends_with(
+            "an agency's pods go to nodes of its security grade (label maru.dev/grade) and to no others: ask the platform for \
+             room on those"
+        ),
+        "{said}"
+    );
+}
+
+#[test]
 fn why_a_component_is_not_up() {
     let stuck = |reason: &str, message: &str| two(1, Some(trouble(reason, message)));
     let waiting = |ready: i32, reason: &str, message: &str| pods(2, ready, Some((reason, message)));

@@ -189,8 +189,21 @@ fn advice(site: &Site<'_>, component: &Component, reason: Reason, trouble: &Trou
              runs as root",
             said(trouble)
         ),
-        Reason::Unschedulable => format!("no node takes the others ({})", trouble.message),
+        Reason::Unschedulable => format!(
+            "no node takes the others ({}){}",
+            trouble.message,
+            of_grade(&trouble.message)
+        ),
         _ => said(trouble),
+    }
+}
+
+/// The scheduler does not say why a pod selects nodes.
+fn of_grade(message: &str) -> &'static str {
+    if message.contains("node affinity/selector") {
+        "; an agency's pods go to nodes of its security grade (label maru.dev/grade) and to no others: ask the platform for room on those"
+    } else {
+        ""
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod budgets;
 mod charts;
+mod placement;
 mod refusals;
 mod stage;
 mod tenants;
