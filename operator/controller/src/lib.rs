@@ -10,6 +10,7 @@ mod lease;
 pub mod meter;
 mod metrics;
 mod platform;
+mod priced;
 mod queue;
 mod reconcile;
 mod rehearsal;
@@ -152,6 +153,7 @@ async fn lead(client: &Client, shared: &Arc<Shared>, settings: &Settings, ending
         );
         workers.spawn(worker);
     }
+    workers.spawn(priced::run(client.clone(), Arc::clone(shared), ending.clone()));
     workers.spawn(datasets::lead(
         client.clone(),
         Arc::clone(shared),

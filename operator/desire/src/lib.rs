@@ -16,6 +16,7 @@ mod network;
 mod object;
 mod outcome;
 mod plan;
+mod priced;
 mod quantity;
 mod quota;
 mod reason;
@@ -32,6 +33,7 @@ pub use facts::{
 pub use object::{ObjectKey, ObjectKind, WantedObject};
 pub use outcome::{Applied, Outcome};
 pub use plan::{Finalizer, Owner, Plan, Problem};
+pub use priced::{SubscriptionFacts, report_cost_pool, report_rate_card, report_subscription};
 pub use quantity::{Amounts, NotAQuantity, Resource, pod_requests};
 pub use reason::Reason;
 pub use system::{demand, plan_system, report_system};

@@ -71,6 +71,18 @@ reasons! {
     NotBilledYet,
     /// A budget and a bill are in two currencies.
     CurrencyDiffers,
+    /// Billing can work with it.
+    Consistent,
+    /// Billing cannot work with it: something in it contradicts itself.
+    Inconsistent,
+    /// The owner of a shared system accepts the agency.
+    Accepted,
+    /// There is no system of that name.
+    SystemMissing,
+    /// The system's cost is not shared.
+    NotShared,
+    /// The owner of a shared system does not accept the agency.
+    NotAccepted,
     /// A host name is another system's.
     HostTaken,
     /// Hosts are asked for and there is no Gateway that routes could attach to.
