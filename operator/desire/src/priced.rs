@@ -66,13 +66,14 @@ fn begins(version: &PriceVersion) -> Option<Time> {
 /// A cost's status: whether billing can split it. What it came to in a period is billing's to say and handed on.
 pub fn report_cost_pool(pool: &CostPool, now: &Time) -> CostPoolStatus {
     let previous = pool.status.clone().unwrap_or_default();
-    let finding = match World::default().add_cost_pool(&pool.name_any(), &pool.spec) {
-        Err(refusal) => inconsistent(&refusal),
-        Ok(()) => {
+    let read = World::default().add_cost_pool(&pool.name_any(), &pool.spec);
+    let finding = read.map_or_else(
+        |refusal| inconsistent(&refusal),
+        |()| {
             let message = format!("its cost can be split by the use of {}", pool.spec.driver);
             Finding::yes(READY, Reason::Consistent, message)
-        }
-    };
+        },
+    );
     let generation = pool.metadata.generation;
     CostPoolStatus {
         observed_generation: generation,

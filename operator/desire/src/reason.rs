@@ -75,14 +75,8 @@ reasons! {
     Consistent,
     /// Billing cannot work with it: something in it contradicts itself.
     Inconsistent,
-    /// The owner of a shared system accepts the agency.
-    Accepted,
-    /// There is no system of that name.
-    SystemMissing,
     /// The system's cost is not shared.
     NotShared,
-    /// The owner of a shared system does not accept the agency.
-    NotAccepted,
     /// A host name is another system's.
     HostTaken,
     /// Hosts are asked for and there is no Gateway that routes could attach to.
@@ -137,7 +131,7 @@ reasons! {
     Enforced,
     /// What is there is what is declared.
     AsDeclared,
-    /// The consumer accepts the grant.
+    /// The other side accepts: the consumer a grant, the owner of a shared system an agency.
     Accepted,
     /// The grant's time is now.
     Active,
@@ -193,7 +187,7 @@ reasons! {
     DatasetMissing,
     /// The consuming system is not there.
     ConsumerMissing,
-    /// The consumer has not accepted the grant.
+    /// The other side has not accepted: the consumer a grant, the owner of a shared system an agency.
     NotAccepted,
     /// The owner revoked the grant.
     Revoked,

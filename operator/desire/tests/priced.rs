@@ -74,7 +74,7 @@ fn subscription(name: &str, from: &str) -> SystemSubscription {
 
 /// What is said of a subscription of the ministry of labour to a system with this sharing.
 fn said(sharing: &Value) -> String {
-    let mut spec = json!({"external": {}});
+    let mut spec = json!({"external": {"location": "Daejeon"}});
     if !sharing.is_null() {
         spec["sharing"] = sharing.clone();
     }
@@ -116,7 +116,10 @@ fn a_subscription_is_ready_when_the_owner_accepts_the_agency() {
 
 #[test]
 fn of_two_subscriptions_at_the_same_time_the_later_one_is_refused() {
-    let system = named("docs", &json!({"external": {}, "sharing": {"acceptsAll": true}}));
+    let system = named(
+        "docs",
+        &json!({"external": {"location": "Daejeon"}, "sharing": {"acceptsAll": true}}),
+    );
     let first = subscription("first", "2026-03-01");
     let facts = SubscriptionFacts {
         agency: Some("moel".to_owned()),

@@ -11,6 +11,7 @@ pub(crate) const ISOLATION: &[(&str, &str)] = &[
     ("ip", "iproute2"),
     ("nsenter", "util-linux"),
     ("unshare", "util-linux"),
+    ("setpriv", "util-linux"),
     ("mount", "mount"),
 ];
 /// What a node with real containers needs beside them.

@@ -5,6 +5,7 @@
 mod budgets;
 mod charts;
 mod placement;
+mod priced;
 mod refusals;
 mod stage;
 mod tenants;
