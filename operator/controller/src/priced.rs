@@ -33,29 +33,35 @@ struct Context {
 
 /// Reports on all three kinds until `ending`.
 pub(crate) async fn run(client: Client, shared: Arc<Shared>, ending: CancellationToken) {
-    let subscriptions = controller::<SystemSubscription>(&client, &ending);
+    let subscriptions = controller::<SystemSubscription>(&client);
     let context = Arc::new(Context {
         client: client.clone(),
         shared,
         subscriptions: subscriptions.store(),
     });
     let subscriptions = subscriptions.run(subscription, again, Arc::clone(&context));
-    let cards = controller::<RateCard>(&client, &ending).run(rate_card, again, Arc::clone(&context));
-    let pools = controller::<CostPool>(&client, &ending).run(cost_pool, again, context);
-    tokio::join!(
-        subscriptions.for_each(|_| async {}),
-        cards.for_each(|_| async {}),
-        pools.for_each(|_| async {}),
-    );
+    let cards = controller::<RateCard>(&client).run(rate_card, again, Arc::clone(&context));
+    let pools = controller::<CostPool>(&client).run(cost_pool, again, context);
+    let all = async {
+        tokio::join!(
+            subscriptions.for_each(|_| async {}),
+            cards.for_each(|_| async {}),
+            pools.for_each(|_| async {}),
+        );
+    };
+    // A status that is not written now is written by the next leader.
+    tokio::select! {
+        () = ending.cancelled() => {}
+        () = all => {}
+    }
 }
 
-fn controller<K>(client: &Client, ending: &CancellationToken) -> Controller<K>
+fn controller<K>(client: &Client) -> Controller<K>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
     Controller::new(Api::all(client.clone()), watcher::Config::default().streaming_lists())
         .with_config(Config::default().concurrency(2))
-        .graceful_shutdown_on(ending.clone().cancelled_owned())
 }
 
 async fn rate_card(card: Arc<RateCard>, context: Arc<Context>) -> Result<Action, kube::Error> {
