@@ -67,13 +67,21 @@ fn one(text: &mut String, bill: &Bill) {
     }
     for saving in &bill.savings {
         let money = |amount: &Exact| money(amount, &bill.currency);
+        // A fee above the cost of standing alone is said as such, not as a negative saving.
+        let (difference, word) = if saving.fee > saving.standalone {
+            let mut more = saving.fee.clone();
+            more -= &saving.standalone;
+            (more, "more")
+        } else {
+            (saving.saving.clone(), "saved")
+        };
         let _ = writeln!(
             text,
-            "saving: {} costs {} shared and {} alone: {} saved",
+            "saving: {} costs {} shared and {} alone: {} {word}",
             saving.system,
             money(&saving.fee),
             money(&saving.standalone),
-            money(&saving.saving)
+            money(&difference)
         );
     }
 }

@@ -164,7 +164,7 @@ fn what_a_subscriber_saves_stands_on_its_bill() {
     ];
     let table = text(&rate(&arguments).stdout);
     assert!(
-        table.contains("saving: mois/docs costs 39,966,694 shared and 27,000,000 alone: -12,966,694 saved"),
+        table.contains("saving: mois/docs costs 39,966,694 shared and 27,000,000 alone: 12,966,694 more"),
         "{table}"
     );
     let document: serde_json::Value =
