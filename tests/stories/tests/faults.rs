@@ -246,7 +246,7 @@ async fn an_agency_that_is_gone_does_not_come_back_because_a_list_was_old() {
     .await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let lists = faults.happened().get(&Fault::StaysBehind).copied();
-    assert_eq!(lists, Some(2), "both lists were old");
+    assert!(lists >= Some(2), "every list of both kinds was old: {lists:?}");
     // How many systems the other agency has is said as it is known, until the news comes.
     let mut writes = faults.take_writes();
     writes.retain(|write| !write.ends_with("/agencies/stays/status"));
