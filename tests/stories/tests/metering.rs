@@ -220,7 +220,16 @@ async fn a_pod_that_ended_while_no_operator_ran_stays_until_it_is_recorded_and_g
     let lake = tempfile::tempdir().unwrap();
     namespace(&client, "mois", Some("mois")).await;
     create(&client, "mois", &deployment("docs", 2, "30m")).await;
-    running(&client, "mois", 2).await;
+    // Whole seconds are what the API server says: a pod that ended within the second in which it was bound used nothing.
+    let began = running(&client, "mois", 2).await;
+    eventually("the pods to have run for seconds", 10, async || {
+        let lived = began
+            .iter()
+            .filter_map(life)
+            .all(|life| Timestamp::now() > life.bound + SignedDuration::from_secs(3));
+        lived.then_some(()).ok_or_else(|| "they are too young".to_owned())
+    })
+    .await;
     let deployments = Api::<Deployment>::namespaced(client.clone(), "mois");
     deployments.delete("docs", &DeleteParams::default()).await.unwrap();
     let ended = eventually("the pods to have ended", 60, async || {
@@ -245,7 +254,9 @@ async fn a_pod_that_ended_while_no_operator_ran_stays_until_it_is_recorded_and_g
     let recorded = recorded(lake.path());
     for pod in &ended {
         let life = life(pod).unwrap();
-        let records = &recorded[&life.uid];
+        let records = recorded
+            .get(&life.uid)
+            .unwrap_or_else(|| panic!("{life:?} in {recorded:?}"));
         assert_eq!(sum(records), expected(&life, life.ended.unwrap()));
         assert!(
             records
