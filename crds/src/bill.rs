@@ -221,7 +221,7 @@ pub struct BillLine {
 }
 
 /// Why a line is charged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum ChargeKind {
     /// Use of a meter.
     Usage,
@@ -253,6 +253,29 @@ pub enum ChargeKind {
     Credit,
     /// A tax.
     Tax,
+}
+
+impl ChargeKind {
+    /// Its name, as bills have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Usage => "Usage",
+            Self::Percentage => "Percentage",
+            Self::Minimum => "Minimum",
+            Self::Amortisation => "Amortisation",
+            Self::Interest => "Interest",
+            Self::CapitalCharge => "CapitalCharge",
+            Self::Operations => "Operations",
+            Self::Platform => "Platform",
+            Self::StandardRate => "StandardRate",
+            Self::Retirement => "Retirement",
+            Self::Idle => "Idle",
+            Self::CarryForward => "CarryForward",
+            Self::Adjustment => "Adjustment",
+            Self::Credit => "Credit",
+            Self::Tax => "Tax",
+        }
+    }
 }
 
 /// How much of the use was seen.

@@ -12,63 +12,8 @@ use crate::carry::{Carry, Recovery};
 use crate::currency::Currency;
 use crate::period::Month;
 
-/// Why a line is charged, in the order in which lines stand on a bill.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Charge {
-    /// Use of a meter at the price book's price.
-    Usage,
-    /// A part of other lines' amounts.
-    Percentage,
-    /// What is missing to the minimum charge.
-    Minimum,
-    /// Capital that is written off.
-    Amortisation,
-    /// Interest on capital.
-    Interest,
-    /// A charge on the opening book value.
-    CapitalCharge,
-    /// Running a system.
-    Operations,
-    /// The shared system's own use of the platform.
-    Platform,
-    /// The driver at the year's standard rate.
-    StandardRate,
-    /// Book value that a retired system leaves.
-    Retirement,
-    /// Capacity that was provided and not used.
-    Idle,
-    /// What the last period could not split.
-    CarryForward,
-    /// A correction by hand.
-    Adjustment,
-    /// A credit.
-    Credit,
-    /// A tax. It is spread over the lines; no line of its own has it.
-    Tax,
-}
-
-impl Charge {
-    /// Its name, as bills have it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Usage => "Usage",
-            Self::Percentage => "Percentage",
-            Self::Minimum => "Minimum",
-            Self::Amortisation => "Amortisation",
-            Self::Interest => "Interest",
-            Self::CapitalCharge => "CapitalCharge",
-            Self::Operations => "Operations",
-            Self::Platform => "Platform",
-            Self::StandardRate => "StandardRate",
-            Self::Retirement => "Retirement",
-            Self::Idle => "Idle",
-            Self::CarryForward => "CarryForward",
-            Self::Adjustment => "Adjustment",
-            Self::Credit => "Credit",
-            Self::Tax => "Tax",
-        }
-    }
-}
+/// Why a line is charged, in the order in which lines stand on a bill. `Tax` is spread over the lines; no line of its own has it.
+pub use maru_crds::ChargeKind as Charge;
 
 /// One figure of a bill and what it is for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,12 +8,12 @@ use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Client, ResourceExt};
 use maru_crds::{
     Agency, Bill, BillInputs, BillKind, BillLine, BillSaving, BillSpec, BillStatus, BillTax, BillingRun, BudgetUse,
-    ChargeKind, LineCompleteness,
+    LineCompleteness,
 };
 use maru_desire::{AGENCY_LABEL, MANAGED_BY, MANAGED_BY_LABEL};
 use maru_ledger::{Page, PageKind};
 use maru_meter::Completeness;
-use maru_rate::{Charge, Line, Month};
+use maru_rate::{Line, Month};
 use serde_json::json;
 use std::collections::HashMap;
 
@@ -220,7 +220,7 @@ fn line(line: &Line) -> BillLine {
     let text = |name: &std::sync::Arc<str>| name.to_string();
     BillLine {
         system: line.system.as_ref().map(text),
-        charge: charge(line.charge),
+        charge: line.charge,
         meter: line.meter.as_ref().map(text),
         item: line.item.as_ref().map(text),
         quantity: line.quantity.as_ref().map(ToString::to_string),
@@ -237,25 +237,5 @@ fn line(line: &Line) -> BillLine {
         },
         corrects: line.corrects.clone(),
         reason: line.reason.clone(),
-    }
-}
-
-fn charge(charge: Charge) -> ChargeKind {
-    match charge {
-        Charge::Usage => ChargeKind::Usage,
-        Charge::Percentage => ChargeKind::Percentage,
-        Charge::Minimum => ChargeKind::Minimum,
-        Charge::Amortisation => ChargeKind::Amortisation,
-        Charge::Interest => ChargeKind::Interest,
-        Charge::CapitalCharge => ChargeKind::CapitalCharge,
-        Charge::Operations => ChargeKind::Operations,
-        Charge::Platform => ChargeKind::Platform,
-        Charge::StandardRate => ChargeKind::StandardRate,
-        Charge::Retirement => ChargeKind::Retirement,
-        Charge::Idle => ChargeKind::Idle,
-        Charge::CarryForward => ChargeKind::CarryForward,
-        Charge::Adjustment => ChargeKind::Adjustment,
-        Charge::Credit => ChargeKind::Credit,
-        Charge::Tax => ChargeKind::Tax,
     }
 }
