@@ -250,7 +250,12 @@ async fn load_image(image: &str, place: &Place) -> Result<(), ClusterError> {
 }
 
 /// What some tests need beside the parts of a cluster.
-const BESIDE: &[programs::Program] = &[programs::KWOK_CONTROLLER, programs::HELM];
+const BESIDE: &[programs::Program] = &[
+    programs::KWOK_CONTROLLER,
+    programs::HELM,
+    programs::PROMETHEUS,
+    programs::PROMTOOL,
+];
 
 async fn build() -> Result<(), ClusterError> {
     let reporter = Reporter::people();

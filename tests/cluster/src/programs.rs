@@ -22,6 +22,10 @@ const ETCD: &str = "v3.7.3";
 const KWOK: &str = "v0.8.0";
 const CONTAINERD: &str = "v2.4.2";
 const HELM_VERSION: &str = "v4.3.1";
+/// Prometheus 3.16; its Go module counts from zero.
+const PROMETHEUS_VERSION: &str = "v0.316.0";
+/// Prometheus without its web pages, which are no part of the module, and with no other discovery than files and Kubernetes.
+const PROMETHEUS_TAGS: &str = "remove_all_sd,enable_kubernetes_sd";
 
 /// A command that is built from a Go module of this room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +65,7 @@ const fn own(name: &'static str) -> Program {
 
 #[rustfmt::skip]
 mod list {
-    use super::{CONTAINERD, ETCD, HELM_VERSION, KUBERNETES, KWOK, Program, own, pinned};
+    use super::{CONTAINERD, ETCD, HELM_VERSION, KUBERNETES, KWOK, PROMETHEUS_VERSION, Program, own, pinned};
 
     pub(crate) const ETCD_SERVER: Program = pinned("etcd", "etcd", "go.etcd.io/etcd/server/v3", ETCD);
     pub(crate) const API_SERVER: Program = pinned("kube-apiserver", "kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver", KUBERNETES);
@@ -74,6 +78,8 @@ mod list {
     pub(crate) const SHIM: Program = pinned("containerd-shim-runc-v2", "containerd", "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2", CONTAINERD);
     pub(crate) const CTR: Program = pinned("ctr", "containerd", "github.com/containerd/containerd/v2/cmd/ctr", CONTAINERD);
     pub(crate) const HELM: Program = pinned("helm", "helm", "helm.sh/helm/v4/cmd/helm", HELM_VERSION);
+    pub(crate) const PROMETHEUS: Program = pinned("prometheus", "prometheus", "github.com/prometheus/prometheus/cmd/prometheus", PROMETHEUS_VERSION);
+    pub(crate) const PROMTOOL: Program = pinned("promtool", "prometheus", "github.com/prometheus/prometheus/cmd/promtool", PROMETHEUS_VERSION);
     pub(crate) const PAUSE: Program = own("pause");
     pub(crate) const HELLO: Program = own("hello");
 }
@@ -117,7 +123,21 @@ impl Program {
         if self.module == "helm" {
             let _ = write!(flags, " -X helm.sh/helm/v4/internal/version.version={HELM_VERSION}");
         }
+        if self.module == "prometheus" {
+            let _ = write!(
+                flags,
+                " -X github.com/prometheus/common/version.Version={PROMETHEUS_VERSION}"
+            );
+        }
         flags
+    }
+
+    fn tags(&self) -> &'static str {
+        if self.module == "prometheus" {
+            PROMETHEUS_TAGS
+        } else {
+            ""
+        }
     }
 
     async fn build(&self, target: &Path) -> Result<(), ClusterError> {
@@ -125,7 +145,8 @@ impl Program {
         let mut go = go()?;
         go.current_dir(places::go_modules()?.join(self.module))
             .env("CGO_ENABLED", "0")
-            .args(["build", "-trimpath", "-ldflags", &self.linker_flags(), "-o"])
+            .args(["build", "-trimpath", "-tags", self.tags()])
+            .args(["-ldflags", &self.linker_flags(), "-o"])
             .arg(&unfinished)
             .arg(self.package);
         let built = command::finish(&mut go).await;
@@ -171,6 +192,24 @@ pub async fn helm() -> Result<PathBuf, ClusterError> {
 pub async fn kubectl() -> Result<PathBuf, ClusterError> {
     ensure(&[KUBECTL], &Reporter::tests()).await?;
     KUBECTL.path()
+}
+
+/// Prometheus, built when it is missing. It has no web pages.
+///
+/// # Errors
+/// When Go is missing or the build fails.
+pub async fn prometheus() -> Result<PathBuf, ClusterError> {
+    ensure(&[PROMETHEUS], &Reporter::tests()).await?;
+    PROMETHEUS.path()
+}
+
+/// The promtool of the same version: it checks rules and writes history that Prometheus can serve.
+///
+/// # Errors
+/// When Go is missing or the build fails.
+pub async fn promtool() -> Result<PathBuf, ClusterError> {
+    ensure(&[PROMTOOL], &Reporter::tests()).await?;
+    PROMTOOL.path()
 }
 
 pub(crate) fn bin_dir() -> PathBuf {
