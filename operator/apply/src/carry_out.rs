@@ -3,10 +3,12 @@
 use crate::error::ApplyError;
 use crate::fingerprint::Fingerprint;
 use crate::observed::{Observed, Seen};
+use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
 use kube::core::{ApiResource, Status};
 use kube::{Client, Error};
 use maru_desire::{Applied, MANAGED_BY, MANAGED_BY_LABEL, ObjectKey, ObjectKind, Outcome, Plan, WantedObject};
+use std::collections::BTreeMap;
 
 /// Carries plans out through one client.
 #[derive(Clone)]
@@ -41,6 +43,26 @@ impl Applier {
             outcomes.push((key.clone(), self.sweep(key, plan, observed).await?));
         }
         Ok(Applied::new(plan, outcomes))
+    }
+
+    /// Since when each of these objects is there, read freshly; what is gone, or is not Maru's, is not in the answer.
+    ///
+    /// # Errors
+    /// Where the API server does not answer.
+    pub async fn made(&self, keys: &[ObjectKey], manager: &str) -> Result<BTreeMap<ObjectKey, Timestamp>, ApplyError> {
+        let mut made = BTreeMap::new();
+        for key in keys {
+            let found = self.api(key).get_opt(&key.name).await;
+            let found = found.map_err(|source| ApplyError::Unavailable {
+                key: key.clone(),
+                source: Box::new(source),
+            })?;
+            let ours = found.filter(|object| is_ours(object, manager));
+            if let Some(time) = ours.and_then(|object| object.metadata.creation_timestamp) {
+                made.insert(key.clone(), time.0);
+            }
+        }
+        Ok(made)
     }
 
     async fn apply(&self, wanted: &WantedObject, plan: &Plan, observed: &dyn Observed) -> Result<Outcome, ApplyError> {

@@ -9,6 +9,7 @@ pub mod ingest;
 mod lease;
 pub mod meter;
 mod metrics;
+mod orphans;
 mod platform;
 mod priced;
 mod queue;

@@ -68,6 +68,14 @@ impl Reconciler {
         }
     }
 
+    pub(crate) const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(crate) const fn applier(&self) -> &Applier {
+        &self.applier
+    }
+
     /// One turn of `owner`.
     pub(crate) async fn turn(&self, shared: &Shared, owner: &Owner) -> Result<Turn, ReconcileError> {
         match owner {
@@ -138,7 +146,7 @@ impl Reconciler {
 
     async fn system(&self, shared: &Shared, owner: &Owner, key: &SystemKey) -> Result<Turn, ReconcileError> {
         let Some(system) = shared.world.system(key) else {
-            return Ok(Turn::Done);
+            return self.orphans(shared, owner, key).await;
         };
         let api = Api::<AgencySystem>::namespaced(self.client.clone(), &key.namespace);
         let ending = crd_ending(&self.client, "agencysystems.maru.dev", system.as_ref()).await?;
@@ -348,7 +356,7 @@ where
     .await
 }
 
-fn turn_after(applied: &Applied, finalizer: Finalizer, again: Option<Duration>) -> Turn {
+pub(crate) fn turn_after(applied: &Applied, finalizer: Finalizer, again: Option<Duration>) -> Turn {
     if applied
         .outcomes()
         .iter()

@@ -14,6 +14,7 @@ mod manifest;
 mod names;
 mod network;
 mod object;
+mod orphan;
 mod outcome;
 mod plan;
 mod priced;
@@ -31,6 +32,7 @@ pub use facts::{
     PodsOfSystem, RouteApi, RouteFacts, SystemDemand, SystemFacts, SystemKey, Trouble, VolumeFacts,
 };
 pub use object::{ObjectKey, ObjectKind, WantedObject};
+pub use orphan::{ORPHAN_GRACE, plan_orphans};
 pub use outcome::{Applied, Outcome};
 pub use plan::{Finalizer, Owner, Plan, Problem};
 pub use priced::{SubscriptionFacts, report_cost_pool, report_rate_card, report_subscription};

@@ -5,12 +5,13 @@
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
 use k8s_openapi::api::events::v1::Event;
-use kube::api::{Api, ListParams, PostParams};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt};
 use maru_controller::{Lease, Settings};
+use maru_crds::AgencySystem;
 use maru_stories::{
-    Faults, Operator, agency, agency_ready, apply, cluster_with_kinds, delete_kinds, eventually, install_kinds,
-    ready_reason, snapshot, system, system_ready, uid_of, versions,
+    Faults, Operator, Snapshot, agency, agency_ready, apply, cluster_with_kinds, delete_kinds, eventually,
+    install_kinds, is_gone, ready_reason, snapshot, system, system_ready, uid_of, versions,
 };
 use serde_json::json;
 use std::time::Duration;
@@ -215,6 +216,66 @@ async fn kinds_deleted_and_installed_again_under_a_running_operator_lose_nothing
     assert_eq!(pods_now, pods_before, "the pods ran on");
     operator.stop().await;
     cluster.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_system_that_went_by_force_goes_too_and_its_data_stays() {
+    let cluster = cluster_with_kinds().await;
+    let client = cluster.client().unwrap();
+    let operator = Operator::start(&cluster.config(), Settings::default(), &Faults::none());
+    apply(&client, &agency("mois")).await;
+    for name in ["docs", "archive"] {
+        let mut one = system("mois", name);
+        one["spec"]["components"][0]["volumes"] =
+            json!([{"name": "data", "mountPath": "/data", "persistent": {"size": "1Mi"}}]);
+        apply(&client, &one).await;
+    }
+    for name in ["docs", "archive"] {
+        system_ready(&client, "mois", name, 60).await;
+    }
+    settled(&client).await;
+    let all = snapshot(&client, "mois").await;
+
+    // One goes by force while no operator runs, the other one while it does.
+    operator.stop().await;
+    by_force(&client, "docs").await;
+    assert_eq!(snapshot(&client, "mois").await, all);
+    let operator = Operator::start(&cluster.config(), Settings::default(), &Faults::none());
+    is_left(&client, &all, &["docs"]).await;
+    by_force(&client, "archive").await;
+    is_left(&client, &all, &["docs", "archive"]).await;
+    operator.stop().await;
+    cluster.stop().await.unwrap();
+}
+
+/// Deletes a system and takes every finalizer off it, as people do who cannot wait.
+async fn by_force(client: &Client, name: &str) {
+    let systems = Api::<AgencySystem>::namespaced(client.clone(), "mois");
+    systems.delete(name, &DeleteParams::default()).await.unwrap();
+    let bare = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    systems.patch(name, &PatchParams::default(), &bare).await.ok();
+    is_gone(&systems, name, 30).await;
+}
+
+/// Waits until all that is left of these systems is their volumes.
+async fn is_left(client: &Client, all: &Snapshot, gone: &[&str]) {
+    let theirs = |object: &serde_json::Value| {
+        let system = object["metadata"]["labels"]["maru.dev/system"].as_str();
+        system.is_some_and(|system| gone.contains(&system))
+    };
+    let stays =
+        |(key, object): &(&String, &serde_json::Value)| !theirs(object) || key.starts_with("PersistentVolumeClaim ");
+    let expected: Vec<&String> = all.iter().filter(stays).map(|(key, _)| key).collect();
+    assert!(expected.len() < all.len());
+    eventually("what is left to go", 60, async || {
+        let now = snapshot(client, "mois").await;
+        if now.keys().eq(expected.iter().copied()) {
+            Ok(())
+        } else {
+            Err(format!("{expected:?} and not {:?}", now.keys()))
+        }
+    })
+    .await;
 }
 
 #[tokio::test]

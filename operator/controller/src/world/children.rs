@@ -70,6 +70,11 @@ impl Children {
             .filter_map(|key| Some((key.as_ref(), self.by_key.get(key)?)))
     }
 
+    /// Everybody who has objects.
+    pub(crate) fn owners(&self) -> impl Iterator<Item = &Owner> {
+        self.by_owner.keys().map(AsRef::as_ref)
+    }
+
     /// The objects in a namespace.
     pub(crate) fn within(&self, namespace: &str) -> Vec<(ObjectKey, Seen)> {
         let within = self.by_key.iter().filter(|(key, _)| key.namespace == namespace);

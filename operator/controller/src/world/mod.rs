@@ -7,6 +7,7 @@ mod doubt;
 mod drift;
 mod gather;
 mod namespace;
+mod orphans;
 mod pods;
 mod primaries;
 mod read;
@@ -97,7 +98,7 @@ impl World {
         ]
     }
 
-    /// Every owner: what a new leader looks at first.
+    /// Every owner, and every system that is not there and has left something: what a new leader looks at first.
     pub(crate) fn owners(&self) -> Vec<Owner> {
         let state = self.read();
         let agencies = state
@@ -107,6 +108,7 @@ impl World {
             .map(|name| Owner::Agency { name: name.clone() });
         agencies
             .chain(state.primaries.systems.keys().map(system_owner))
+            .chain(state.bereft())
             .collect()
     }
 
@@ -380,6 +382,9 @@ impl State {
             .map(|other| (system_owner(other), Urgency::Now))
             .collect();
         wake.extend(self.wake_agency_of(&key.namespace, Urgency::Now));
+        if self.orphans_of(&system_owner(key)).next().is_some() {
+            wake.push((system_owner(key), Urgency::Now));
+        }
         wake
     }
 
