@@ -11,6 +11,12 @@ MUTANTS_VERSION := 27.1.0
 MUTANTS_HOME := $(CACHE)/cargo-mutants-$(MUTANTS_VERSION)
 MUTANTS := $(MUTANTS_HOME)/bin/cargo-mutants
 
+FUZZ_VERSION := 0.13.2
+FUZZ_HOME := $(CACHE)/cargo-fuzz-$(FUZZ_VERSION)
+FUZZ := $(FUZZ_HOME)/bin/cargo-fuzz
+TARGET ?= usage-csv
+SECONDS ?= 60
+
 AREA ?= 02
 
 # What a machine must bring; what else a target needs of Debian it installs as root, or names (README.md, "What it needs").
@@ -18,7 +24,7 @@ AREA ?= 02
 tools:
 	@for tool in cargo cc go; do command -v $$tool >/dev/null || { echo "$$tool is not installed: Maru is built with Rust 1.95, Go 1.26 and a C compiler"; exit 1; }; done
 
-.PHONY: help demo test bench mutants check generate check-generated check-dependencies cluster cluster-down
+.PHONY: help demo test bench mutants fuzz check generate check-generated check-dependencies cluster cluster-down
 
 help: ## What each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -32,6 +38,7 @@ test: tools ## Everything: tables and properties, snapshots, stories on the real
 
 bench: tools ## Measure an area against its targets: make bench AREA=01 (ground floor), AREA=02 (billing); kept in .maru/bench.json
 	@if [ "$(AREA)" = 01 ]; then $(CARGO) build --quiet --profile bench --package maru-test-cluster --package maru-controller --bins; fi
+	@if [ "$(AREA)" = 02 ]; then $(CARGO) build --quiet --profile bench --package maru-cli --bins; fi
 	$(CARGO) run --quiet --profile bench --package maru-bench --no-default-features --features area-$(AREA) -- --area $(AREA)
 
 check: check-generated check-dependencies ## Format, lints as errors, licences and sources of dependencies, generated files up to date
@@ -41,6 +48,15 @@ check: check-generated check-dependencies ## Format, lints as errors, licences a
 mutants: $(MUTANTS) ## Change the billing engine and the ledger in each small way, and see that a test notices: make mutants PACKAGE=maru-rate SHARD=0/8
 	CARGO_TARGET_DIR= PROPTEST_CASES=$(or $(CASES),100) $(MUTANTS) mutants --package $(or $(PACKAGE),maru-rate) $(if $(SHARD),--shard $(SHARD)) \
 		$(if $(FILE),--file $(FILE)) --jobs 1 --baseline skip --timeout 120 --build-timeout 300 --output $(CACHE)/mutants -- --lib --tests
+
+fuzz: $(FUZZ) ## Give a reader bytes that a fuzzer makes up: make fuzz TARGET=usage-csv SECONDS=60 (tests/fuzz/src/bin has the targets)
+	@mkdir -p $(CACHE)/fuzz/$(TARGET)
+	CARGO_TARGET_DIR=$(CACHE)/target-fuzz RUSTC_BOOTSTRAP=1 $(FUZZ) run --fuzz-dir tests/fuzz --sanitizer none $(TARGET) $(CACHE)/fuzz/$(TARGET) $(wildcard tests/fuzz/seeds/$(TARGET)) -- \
+		-max_total_time=$(SECONDS) -max_len=65536 -rss_limit_mb=1024
+
+$(FUZZ):
+	@echo "building cargo-fuzz $(FUZZ_VERSION) into $(FUZZ_HOME)"
+	@CARGO_TARGET_DIR= $(CARGO) install --quiet --locked --root $(FUZZ_HOME) cargo-fuzz@$(FUZZ_VERSION)
 
 $(MUTANTS):
 	@echo "building cargo-mutants $(MUTANTS_VERSION) into $(MUTANTS_HOME)"

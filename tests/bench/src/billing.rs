@@ -27,6 +27,7 @@ const LEAST_ENTRIES: u32 = 1_000_000;
 /// Where a part does not start, or the ledger disagrees with itself.
 pub(crate) fn run(months: u8) -> Result<Vec<Row>, Box<dyn Error>> {
     let mut report = Report::of("02 billing");
+    crate::surf::add(&mut report)?;
     let book = book()?;
     let world = World::default();
     let folder = tempfile::tempdir()?;

@@ -7,6 +7,8 @@ mod ground;
 mod kept;
 #[cfg(feature = "area-02")]
 mod report;
+#[cfg(feature = "area-02")]
+mod surf;
 
 use std::error::Error;
 use std::path::Path;

@@ -4,6 +4,7 @@ use super::Outcome;
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams, TypeMeta};
+use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{Config, watcher};
 use kube::{Client, ResourceExt};
@@ -12,6 +13,7 @@ use maru_desire::{AGENCY_LABEL, MANAGED_BY, MANAGED_BY_LABEL, ObjectKind};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 
 /// How much there is.
 #[derive(Clone, Copy, Debug)]
@@ -42,21 +44,40 @@ pub(super) fn system(namespace: &str, index: usize) -> Value {
 pub(super) async fn all_ready(client: &Client, size: Size, at_once: usize) -> Outcome<Duration> {
     let began = Instant::now();
     let counting = tokio::spawn(until_ready(client.clone(), size));
+    let (there, namespaces) = watch::channel(BTreeSet::new());
+    let watching = tokio::spawn(namespaces_there(client.clone(), there));
     futures::stream::iter(0..size.agencies)
-        .map(|index| feed(client.clone(), name(index), size.systems_each))
+        .map(|index| feed(client.clone(), name(index), size.systems_each, namespaces.clone()))
         .buffer_unordered(at_once)
         .try_collect::<Vec<()>>()
         .await?;
+    watching.abort();
     counting.await??;
     Ok(began.elapsed())
 }
 
-async fn feed(client: Client, name: String, systems: usize) -> Outcome<()> {
-    apply(&client, "people", &maru_stories::agency(&name)).await?;
-    let namespaces = Api::<Namespace>::all(client.clone());
-    while namespaces.get_metadata_opt(&name).await?.is_none() {
-        tokio::time::sleep(Duration::from_millis(20)).await;
+/// Tells of every namespace as it comes: people who ask over and over would keep the API server from its work.
+async fn namespaces_there(client: Client, there: watch::Sender<BTreeSet<String>>) {
+    let api = Api::<PartialObjectMeta<Namespace>>::all(client);
+    let watched = watcher(api, Config::default()).default_backoff();
+    let mut seen = std::pin::pin!(watched.applied_objects());
+    while let Some(seen) = seen.next().await {
+        if let Ok(namespace) = seen {
+            there.send_modify(|all| {
+                all.insert(namespace.name_any());
+            });
+        }
     }
+}
+
+async fn feed(
+    client: Client,
+    name: String,
+    systems: usize,
+    mut namespaces: watch::Receiver<BTreeSet<String>>,
+) -> Outcome<()> {
+    apply(&client, "people", &maru_stories::agency(&name)).await?;
+    namespaces.wait_for(|there| there.contains(&name)).await?;
     for index in 0..systems {
         apply(&client, "people", &system(&name, index)).await?;
     }

@@ -44,6 +44,10 @@ pub(crate) struct Sizes {
     /// Area 01: edits that are timed.
     #[arg(long, env = "BENCH_EDITS", default_value_t = 300)]
     edits: usize,
+    /// Area 01: the time from one edit to the next, in milliseconds: what follows an edit (Kubernetes' own controllers, statuses)
+    /// is over by then.
+    #[arg(long, env = "BENCH_EDIT_EVERY_MS", default_value_t = 250)]
+    edit_every_ms: u64,
     /// Area 01: how long nothing should be written, in seconds.
     #[arg(long, env = "BENCH_REST_SECONDS", default_value_t = 600)]
     rest_seconds: u64,
@@ -126,14 +130,15 @@ async fn operator(size: Size, sizes: Sizes) -> Outcome<(Vec<Row>, Duration, Scri
     let script = Script::read(&client, size).await?;
     let mut rows = vec![rest(&client, &operator, Duration::from_secs(sizes.rest_seconds), systems).await?];
 
-    let calm = edits(&client, size, sizes.edits, 1).await?;
+    let calm = edits(&client, size, sizes, 1).await?;
     eprintln!(
         "an edit has its effect after {:.1?} (median), {:.1?} (p99)",
         at(&calm, 50),
         at(&calm, 99)
     );
     let measure = format!(
-        "spec edit → its effect, p99, at {systems} systems (p50 {:.1} ms)",
+        "spec edit → its effect, p99, at {systems} systems, an edit every {} ms (p50 {:.1} ms)",
+        sizes.edit_every_ms,
         milliseconds(at(&calm, 50))
     );
     rows.push(Row::at_most(AREA, measure, milliseconds(at(&calm, 99)), "ms", 50.0));
@@ -146,7 +151,8 @@ async fn operator(size: Size, sizes: Sizes) -> Outcome<(Vec<Row>, Duration, Scri
     ));
 
     breaks(&client, sizes.broken, sizes.at_once).await?;
-    let beside = edits(&client, size, sizes.edits, 2).await?;
+    settled(&operator).await?;
+    let beside = edits(&client, size, sizes, 2).await?;
     eprintln!(
         "beside {} broken systems: {:.1?} (median), {:.1?} (p99)",
         sizes.broken,
@@ -197,7 +203,7 @@ async fn rest(client: &Client, operator: &Operator, rest: Duration, systems: usi
 }
 
 /// Edits one system after the other and waits each time until its Deployment says so. Sorted times, from before the edit is sent.
-async fn edits(client: &Client, size: Size, count: usize, round: usize) -> Outcome<Vec<Duration>> {
+async fn edits(client: &Client, size: Size, sizes: Sizes, round: usize) -> Outcome<Vec<Duration>> {
     let config = Config::default().any_semantic().labels("maru.dev/system");
     let mut deployments = Box::pin(
         watcher(Api::<Deployment>::all(client.clone()), config)
@@ -208,8 +214,10 @@ async fn edits(client: &Client, size: Size, count: usize, round: usize) -> Outco
     for _ in 0..size.systems() {
         deployments.next().await.ok_or("the watch ended")??;
     }
-    let mut times = Vec::with_capacity(count);
-    for index in 0..count {
+    let mut times = Vec::with_capacity(sizes.edits);
+    let mut pace = tokio::time::interval(Duration::from_millis(sizes.edit_every_ms.max(1)));
+    for index in 0..sizes.edits {
+        pace.tick().await;
         // Not the first agency: that is the one with the broken systems.
         let namespace = name(1 + index % (size.agencies - 1));
         let value = format!("edit-{round}-{index}");
