@@ -83,6 +83,9 @@ pub struct DatasetSpec {
     /// When it is backed up and how long backups are kept. None given: no backup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<BackupPolicy>,
+    /// When the systems' users and passwords are replaced. None given: only when a Secret is deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<CredentialPolicy>,
     /// How the dataset is found by others, in the terms of DCAT.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub catalogue: Option<Catalogue>,
@@ -261,6 +264,39 @@ pub struct BackupPolicy {
     #[serde(default = "thirty")]
     #[schemars(range(min = 1, max = 3650))]
     pub retention_days: i32,
+}
+
+/// When the users and passwords that systems log in with are replaced. The new one is delivered while the old one still works.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(crates(kube_core = "::kube_core"))]
+pub struct CredentialPolicy {
+    /// Days after which a credential is replaced, 1 to 3650. None given: never by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 3650))]
+    pub rotate_every_days: Option<i32>,
+    /// Credentials that were issued before this instant (RFC 3339) are replaced, once it has come: set it to the present to replace them now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "bounds::timestamp")]
+    pub replace_issued_before: Option<String>,
+    /// Minutes for which the old credential goes on working after the new one was delivered, 1 to 43200. Default 1440, a day.
+    #[serde(default = "a_day")]
+    #[schemars(range(min = 1, max = 43_200))]
+    pub overlap_minutes: i32,
+}
+
+impl Default for CredentialPolicy {
+    fn default() -> Self {
+        Self {
+            rotate_every_days: None,
+            replace_issued_before: None,
+            overlap_minutes: a_day(),
+        }
+    }
+}
+
+fn a_day() -> i32 {
+    1440
 }
 
 fn utc() -> String {

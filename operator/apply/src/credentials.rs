@@ -4,8 +4,10 @@ use crate::sql::Password;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::rbac::v1::RoleBinding;
+use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
+use maru_desire::dataset::Issued;
 use maru_desire::{MANAGED_BY, MANAGED_BY_LABEL, Problem, Reason, SYSTEM_LABEL, SystemKey};
 use std::collections::BTreeMap;
 
@@ -19,6 +21,10 @@ const CREDENTIALS_ROLE: &str = "maru-credentials";
 const OPERATOR_ACCOUNT: &str = "maru-operator";
 /// The annotation with the dataset that the credentials are for.
 const DATASET_ANNOTATION: &str = "maru.dev/dataset";
+/// The annotation with the instant at which the credential was written.
+const ISSUED_ANNOTATION: &str = "maru.dev/issued-at";
+/// The annotation with the role that stood there before, which works for a while longer.
+const REPLACED_ANNOTATION: &str = "maru.dev/replaced-username";
 
 /// What a system needs in order to log in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +41,8 @@ pub struct WantedCredentials {
     pub port: i32,
     /// The database.
     pub database: String,
-    /// The role.
-    pub user: String,
+    /// The roles that take turns.
+    pub roles: [String; 2],
     /// `verify-full` and so on, as libpq has it.
     pub sslmode: &'static str,
     /// The authority's certificate, PEM.
@@ -94,12 +100,16 @@ impl Credentials {
         }))
     }
 
-    /// The password in a system's Secret. It is written where it is missing or says something else than is wanted, and the password in it
-    /// stays as long as there is one.
+    /// The credential in a system's Secret. It is written where it is missing or says something else than is wanted, and the role and the
+    /// password in it stay as long as they are there. `now` is when one that is new is issued.
     ///
     /// # Errors
     /// Where somebody else's Secret has the name, or the API server cannot be asked.
-    pub async fn ensure(&self, wanted: &WantedCredentials) -> Result<Password, CredentialsError> {
+    pub async fn ensure(
+        &self,
+        wanted: &WantedCredentials,
+        now: Timestamp,
+    ) -> Result<(Issued, Password), CredentialsError> {
         let api = self.api(&wanted.system.namespace);
         let found = match api.get_opt(&wanted.secret).await {
             Err(kube::Error::Api(status)) if status.code == 403 => {
@@ -116,25 +126,44 @@ impl Credentials {
             );
             return Err(CredentialsError::Refused(Problem::new(Reason::NameTaken, message)));
         }
-        let data = found.as_ref().and_then(|secret| secret.data.as_ref());
-        let word = data
-            .and_then(|data| data.get("password"))
-            .and_then(|word| String::from_utf8(word.0.clone()).ok());
-        let password = match word.filter(|word| !word.is_empty()) {
-            Some(word) => Password::new(word),
-            None => Password::random().ok_or_else(|| {
-                CredentialsError::Refused(Problem::new(Reason::Refused, "the system has no randomness to give"))
-            })?,
+        let kept = found.as_ref().and_then(|secret| kept(wanted, secret));
+        let dated = kept.as_ref().is_some_and(|(_, since, _)| since.is_some());
+        let (issued, password) = match kept {
+            Some((issued, since, password)) => {
+                let since = since.unwrap_or(now);
+                (Issued { since, ..issued }, password)
+            }
+            None => (first(wanted, now), random()?),
         };
-        let body = body(wanted, &password);
-        if data != Some(&body) {
-            let params = PatchParams::apply(FIELD_MANAGER).force();
-            let written = api
-                .patch(&wanted.secret, &params, &Patch::Apply(&manifest(wanted, &body)))
-                .await;
-            written.map_err(|error| refused_or_unavailable(&wanted.system, error))?;
+        let data = found.as_ref().and_then(|secret| secret.data.as_ref());
+        if !dated || data != Some(&body(wanted, &issued.role, &password)) {
+            self.write(wanted, &issued, &password).await?;
         }
-        Ok(password)
+        Ok((issued, password))
+    }
+
+    /// Writes a credential into a system's Secret, in one piece: whoever reads it sees the one before or this one.
+    ///
+    /// # Errors
+    /// Where the API server does not take it.
+    pub async fn write(
+        &self,
+        wanted: &WantedCredentials,
+        issued: &Issued,
+        password: &Password,
+    ) -> Result<(), CredentialsError> {
+        let api = self.api(&wanted.system.namespace);
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        let written = api
+            .patch(
+                &wanted.secret,
+                &params,
+                &Patch::Apply(&manifest(wanted, issued, password)),
+            )
+            .await;
+        written
+            .map(drop)
+            .map_err(|error| refused_or_unavailable(&wanted.system, error))
     }
 
     /// Takes a system's Secret away, if it is Maru's.
@@ -192,10 +221,46 @@ fn is_ours(secret: &Secret) -> bool {
         .is_some_and(|by| by == MANAGED_BY)
 }
 
-fn body(wanted: &WantedCredentials, password: &Password) -> BTreeMap<String, ByteString> {
+/// A new password.
+///
+/// # Errors
+/// Where the system has no randomness.
+pub fn random() -> Result<Password, CredentialsError> {
+    Password::random()
+        .ok_or_else(|| CredentialsError::Refused(Problem::new(Reason::Refused, "the system has no randomness to give")))
+}
+
+/// A credential that nothing was before.
+fn first(wanted: &WantedCredentials, now: Timestamp) -> Issued {
+    let [role, _] = wanted.roles.clone();
+    Issued {
+        role,
+        since: now,
+        replaced: None,
+    }
+}
+
+/// What a Secret has for one of the system's roles, and when it says that this was issued.
+fn kept(wanted: &WantedCredentials, secret: &Secret) -> Option<(Issued, Option<Timestamp>, Password)> {
+    let data = secret.data.as_ref()?;
+    let text = |key: &str| String::from_utf8(data.get(key)?.0.clone()).ok();
+    let role = text("username").filter(|role| wanted.roles.contains(role))?;
+    let password = text("password").filter(|word| !word.is_empty())?;
+    let said = |annotation: &str| secret.metadata.annotations.as_ref()?.get(annotation);
+    let since = said(ISSUED_ANNOTATION).and_then(|text| text.parse::<Timestamp>().ok());
+    let replaced = said(REPLACED_ANNOTATION).filter(|other| **other != role && wanted.roles.contains(*other));
+    let issued = Issued {
+        role,
+        since: since.unwrap_or_default(),
+        replaced: replaced.cloned(),
+    };
+    Some((issued, since, Password::new(password)))
+}
+
+fn body(wanted: &WantedCredentials, user: &str, password: &Password) -> BTreeMap<String, ByteString> {
     let uri = format!(
         "postgresql://{}:{}@{}:{}/{}?sslmode={}",
-        wanted.user,
+        user,
         password.word(),
         bracketed(&wanted.host),
         wanted.port,
@@ -208,7 +273,7 @@ fn body(wanted: &WantedCredentials, password: &Password) -> BTreeMap<String, Byt
         ("host", wanted.host.clone()),
         ("port", wanted.port.to_string()),
         ("database", wanted.database.clone()),
-        ("username", wanted.user.clone()),
+        ("username", user.to_owned()),
         ("password", password.word().to_owned()),
         ("sslmode", wanted.sslmode.to_owned()),
         ("uri", uri),
@@ -221,15 +286,20 @@ fn body(wanted: &WantedCredentials, password: &Password) -> BTreeMap<String, Byt
         .collect()
 }
 
-fn manifest(wanted: &WantedCredentials, data: &BTreeMap<String, ByteString>) -> serde_json::Value {
+fn manifest(wanted: &WantedCredentials, issued: &Issued, password: &Password) -> serde_json::Value {
+    let mut annotations = BTreeMap::from([
+        (DATASET_ANNOTATION, wanted.dataset.clone()),
+        (ISSUED_ANNOTATION, issued.since.to_string()),
+    ]);
+    annotations.extend(issued.replaced.iter().map(|role| (REPLACED_ANNOTATION, role.clone())));
     serde_json::json!({
         "apiVersion": "v1", "kind": "Secret", "type": SECRET_TYPE,
         "metadata": {
             "name": wanted.secret, "namespace": wanted.system.namespace,
             "labels": {MANAGED_BY_LABEL: MANAGED_BY, SYSTEM_LABEL: wanted.system.name},
-            "annotations": {DATASET_ANNOTATION: wanted.dataset},
+            "annotations": annotations,
         },
-        "data": data,
+        "data": body(wanted, &issued.role, password),
     })
 }
 

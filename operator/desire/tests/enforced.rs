@@ -283,3 +283,33 @@ fn a_database_that_was_kept_is_found_again_by_the_same_agency_and_by_nobody_else
     assert_eq!(place.database, database_name(&namespace, "people"));
     assert!(matches!(place.placing(), Placing::Refused(problem) if problem.reason.as_str() == "DatabaseTaken"));
 }
+
+#[test]
+fn two_roles_of_a_system_do_the_same_until_the_old_one_has_had_its_time() {
+    let mut place = Place::new();
+    let names = place.grant("g", 600, &json!({}));
+    let [old, new] = place.users("consumer", "docs");
+    let all = format!("SELECT id FROM {}.person", names.schema);
+    let mut long = place.consumer();
+    place.turns = vec![0, 1];
+    let plan = place.settle();
+    assert_eq!(plan.undone(&Part::Dataset), 0, "nobody did anything wrong: {plan:#?}");
+    for user in [&old, &new] {
+        let mut session = database::try_connect(user, &place.database).unwrap();
+        assert_eq!(session.query(&all, &[]).unwrap().len(), 100, "{user}");
+        assert!(session.query("SELECT FROM person", &[]).is_err(), "{user}");
+    }
+    assert_eq!(long.query(&all, &[]).unwrap().len(), 100, "an open session goes on");
+
+    place.turns = vec![1];
+    let plan = place.settle();
+    let forgets = |step: &Step| matches!(step, Step::Forget(_));
+    assert!(
+        !plan.steps.iter().any(forgets),
+        "the Secret stays, for it has the other role"
+    );
+    assert!(database::try_connect(&old, &place.database).is_err());
+    let mut session = database::try_connect(&new, &place.database).unwrap();
+    assert_eq!(session.query(&all, &[]).unwrap().len(), 100);
+    assert!(place.plan().steps.is_empty());
+}

@@ -4,7 +4,6 @@ use super::certificate::connector;
 use super::error::SqlError;
 use super::password::Password;
 use maru_crds::{ServerTls, TlsMode};
-use maru_desire::SystemKey;
 use maru_desire::dataset::{Statement, Transaction, literal};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -125,14 +124,14 @@ impl Session {
         row.try_get(0).map_err(|error| SqlError::Answer(error.to_string()))
     }
 
-    /// Carries a transaction out, whole or not at all. The passwords are those of the systems whose verifiers it sets.
+    /// Carries a transaction out, whole or not at all. The passwords are those of the roles whose verifiers it sets.
     ///
     /// # Errors
     /// The first statement that the server refuses; nothing of the transaction then holds.
     pub async fn run(
         &mut self,
         transaction: &Transaction,
-        passwords: &BTreeMap<SystemKey, Password>,
+        passwords: &BTreeMap<String, Password>,
     ) -> Result<(), SqlError> {
         if transaction.apart {
             for statement in &transaction.statements {
@@ -149,13 +148,13 @@ impl Session {
     }
 }
 
-fn complete(statement: &Statement, passwords: &BTreeMap<SystemKey, Password>) -> Result<String, SqlError> {
-    let Some(system) = &statement.password_of else {
+fn complete(statement: &Statement, passwords: &BTreeMap<String, Password>) -> Result<String, SqlError> {
+    let Some(role) = &statement.password_of else {
         return Ok(statement.sql.clone());
     };
     let password = passwords
-        .get(system)
+        .get(role)
         .and_then(|password| literal(&password.verifier()))
-        .ok_or_else(|| SqlError::Answer(format!("there is no password for {system}")))?;
+        .ok_or_else(|| SqlError::Answer(format!("there is no password for {role}")))?;
     Ok(format!("{}{password}", statement.sql))
 }

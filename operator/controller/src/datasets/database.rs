@@ -1,12 +1,13 @@
 //! A dataset's database: found or made, put as planned, and read back.
 
 use super::Data;
-use super::servers::{OpenWay, sslmode};
-use maru_apply::credentials::{CredentialsError, WantedCredentials};
+use super::keys::Keys;
+use super::servers::OpenWay;
+use maru_apply::credentials::CredentialsError;
 use maru_apply::sql::{Password, Session, SqlError};
 use maru_desire::dataset::{
     CATALOG_SQL, Catalog, DataPlan, DatasetFacts, DatasetNames, FIND_DATABASE_SQL, FoundDatabase, KEPT_SQL, Marker,
-    Part, Placing, Remark, Step, WantedUser, credentials_name, place_database, plan_database, wanted_users,
+    Part, Placing, Step, credentials_name, place_database, plan_database, written_logins,
 };
 use maru_desire::{Problem, Reason, SystemKey};
 use std::collections::BTreeMap;
@@ -61,18 +62,16 @@ impl Data {
         let (mut session, mut catalog) = self.open(facts, way, mode).await?;
         let mut failures = Vec::new();
         let mut undone = BTreeMap::new();
-        let mut passwords = BTreeMap::new();
+        let mut keys = Keys::default();
         for round in 0..ROUNDS {
-            let prints = match mode {
-                Mode::Live => {
-                    self.credentials(facts, way, &catalog, &mut passwords, &mut failures)
-                        .await?
-                }
-                Mode::Ending => written_prints(&catalog),
+            let logins = match mode {
+                Mode::Live => self.logins(facts, way, &catalog, &mut keys, &mut failures).await?,
+                Mode::Ending => written_logins(&catalog),
             };
-            let left = plan_database(facts, &catalog, &prints);
+            let left = plan_database(facts, &catalog, &logins);
             let failed = !failures.is_empty() && round > 0;
             if left.steps.is_empty() || failed || round + 1 == ROUNDS {
+                self.deliver(facts, way, &catalog, &mut keys, &mut failures).await?;
                 return Ok(Settled {
                     catalog,
                     left,
@@ -80,7 +79,7 @@ impl Data {
                     undone,
                 });
             }
-            self.carry_out(facts, &left, &mut session, &passwords, &mut failures, &mut undone)
+            self.carry_out(facts, &left, &mut session, &keys.passwords, &mut failures, &mut undone)
                 .await?;
             catalog = read(&session).await?;
         }
@@ -95,7 +94,7 @@ impl Data {
         facts: &DatasetFacts<'_>,
         plan: &DataPlan,
         session: &mut Session,
-        passwords: &BTreeMap<SystemKey, Password>,
+        passwords: &BTreeMap<String, Password>,
         failures: &mut Vec<(Part, Problem)>,
         undone: &mut BTreeMap<Part, usize>,
     ) -> Result<(), Unsettled> {
@@ -197,67 +196,6 @@ impl Data {
             }
         }
     }
-
-    /// The fingerprints of what the systems' Secrets carry; those that are missing are written first, so that no role has a password that
-    /// is nowhere.
-    async fn credentials(
-        &self,
-        facts: &DatasetFacts<'_>,
-        way: &OpenWay,
-        catalog: &Catalog,
-        passwords: &mut BTreeMap<SystemKey, Password>,
-        failures: &mut Vec<(Part, Problem)>,
-    ) -> Result<BTreeMap<SystemKey, String>, Unsettled> {
-        let mut prints = written_prints(catalog);
-        for user in wanted_users(facts, catalog) {
-            if passwords.contains_key(&user.system) {
-                continue;
-            }
-            match self.credentials.ensure(&wanted(facts, way, &user)).await {
-                Ok(password) => {
-                    passwords.insert(user.system, password);
-                }
-                Err(CredentialsError::Refused(problem)) => {
-                    // Its role then keeps the password that it has; one without gets none and cannot log in.
-                    if !failures.iter().any(|(_, known)| *known == problem) {
-                        failures.push((Part::Dataset, problem));
-                    }
-                }
-                Err(error) => return Err(Unsettled::Credentials(error)),
-            }
-        }
-        prints.extend(
-            passwords
-                .iter()
-                .map(|(system, password)| (system.clone(), password.fingerprint())),
-        );
-        Ok(prints)
-    }
-}
-
-fn wanted(facts: &DatasetFacts<'_>, way: &OpenWay, user: &WantedUser) -> WantedCredentials {
-    let spec = &facts.server.spec;
-    WantedCredentials {
-        system: user.system.clone(),
-        secret: credentials_name(&user.system.name, facts.namespace(), facts.name()),
-        dataset: format!("{}/{}", facts.namespace(), facts.name()),
-        host: spec.host.clone(),
-        port: spec.port,
-        database: facts.database.to_owned(),
-        user: user.role.clone(),
-        sslmode: sslmode(spec.tls.mode),
-        authority: way.authority.clone(),
-    }
-}
-
-/// The fingerprints that the roles' comments carry.
-fn written_prints(catalog: &Catalog) -> BTreeMap<SystemKey, String> {
-    let remarks = catalog.roles.iter().filter_map(|role| Remark::parse(&role.remark));
-    let users = remarks.filter_map(|remark| match remark {
-        Remark::User(system, print) => Some((system, print)),
-        _ => None,
-    });
-    users.collect()
 }
 
 fn is_ours(catalog: &Catalog, facts: &DatasetFacts<'_>) -> bool {

@@ -4,6 +4,7 @@
 //! A dataset's turn has its database's whole plan in it, the grants' too, so that nobody else writes there.
 
 mod database;
+mod keys;
 mod servers;
 mod table;
 mod turn;

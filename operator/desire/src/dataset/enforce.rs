@@ -5,12 +5,12 @@ use super::catalog::Catalog;
 use super::close::close;
 use super::declare::declared;
 use super::facts::DatasetFacts;
+use super::login::Logins;
 use super::names::Remark;
 use super::plan::{DataPlan, Part, Statement};
 use super::right::Right;
 use super::view::{name, value};
 use super::wanted::{Wanted, WantedGrant, WantedRole, wanted};
-use crate::facts::SystemKey;
 use crate::plan::Problem;
 use crate::reason::Reason;
 use k8s_openapi::jiff::Timestamp;
@@ -19,13 +19,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The rights that are there, and whether they may be handed on.
 type Found = BTreeMap<Right, bool>;
 
-/// Plans what is missing in a dataset's database. `fingerprints` are those of the systems' credentials.
-pub fn plan_database(
-    facts: &DatasetFacts<'_>,
-    catalog: &Catalog,
-    fingerprints: &BTreeMap<SystemKey, String>,
-) -> DataPlan {
-    let wanted = wanted(facts, catalog, fingerprints);
+/// Plans what is missing in a dataset's database. `logins` are what the systems have credentials for.
+pub fn plan_database(facts: &DatasetFacts<'_>, catalog: &Catalog, logins: &Logins) -> DataPlan {
+    let wanted = wanted(facts, catalog, logins);
     let declared = declared(facts, catalog);
     let mut plan = DataPlan {
         problems: wanted.problems.clone(),
@@ -287,9 +283,9 @@ fn role_statements(
         }
     }
     if found.is_none_or(|found| found.remark != remark) {
-        if let Remark::User(system, _) = &asked.remark {
+        if let Remark::User(..) = &asked.remark {
             out.push(Statement {
-                password_of: Some(system.clone()),
+                password_of: Some(role.to_owned()),
                 ..Statement::new(format!("ALTER ROLE {quoted} PASSWORD "))
             });
         }

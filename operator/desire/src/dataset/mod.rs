@@ -10,6 +10,7 @@ mod enforce;
 mod facts;
 mod filter;
 mod judge;
+mod login;
 mod names;
 mod place;
 mod plan;
@@ -24,7 +25,8 @@ pub use catalog::{CATALOG_SQL, Catalog, FoundRole, KEPT_SQL, Kept, Life, OwnerRo
 pub use enforce::plan_database;
 pub use facts::{Consent, DatasetFacts};
 pub use filter::{Filter, FilterError, Operator};
-pub use names::{DatasetNames, GrantNames, Marker, Remark, credentials_name, database_name, user_role};
+pub use login::{Issued, Login, Logins, may_what, written_logins};
+pub use names::{DatasetNames, GrantNames, Marker, Remark, credentials_name, database_name, user_roles};
 pub use place::{FIND_DATABASE_SQL, FoundDatabase, Placing, place_database};
 pub use plan::{DataPlan, Part, Statement, Step, Transaction};
 pub use quote::{identifier, literal};

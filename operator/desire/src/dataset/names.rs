@@ -61,9 +61,11 @@ impl DatasetNames {
     }
 }
 
-/// The login role of a system in one dataset's database.
-pub fn user_role(dataset_uid: &str, system_uid: &str) -> String {
-    format!("maru_user_{}_{}", hex(dataset_uid, 16), hex(system_uid, 16))
+/// The login roles of a system in one dataset's database, which take turns.
+pub fn user_roles(dataset_uid: &str, system_uid: &str) -> [String; 2] {
+    let role = format!("maru_user_{}_{}", hex(dataset_uid, 16), hex(system_uid, 16));
+    let other = format!("{role}_b");
+    [role, other]
 }
 
 /// The database of a new dataset. No two datasets come to the same: neither name has an underscore.

@@ -18,9 +18,9 @@ pub enum Part {
 pub struct Statement {
     /// The SQL, complete but for a password's verifier.
     pub sql: String,
-    /// The system whose password's verifier is written behind the SQL, as a constant. No plan carries a password.
+    /// The role whose password's verifier is written behind the SQL, as a constant. No plan carries a password.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub password_of: Option<SystemKey>,
+    pub password_of: Option<String>,
     /// Whether it undoes what somebody else did.
     pub undoes: bool,
 }

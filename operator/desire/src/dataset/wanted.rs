@@ -4,7 +4,8 @@ use super::GrantRefusal;
 use super::catalog::{Catalog, is_maru_schema};
 use super::facts::DatasetFacts;
 use super::judge::{consumer, judge};
-use super::names::{DatasetNames, GrantNames, Remark, user_role};
+use super::login::{Login, Logins};
+use super::names::{DatasetNames, GrantNames, Remark, user_roles};
 use super::plan::Part;
 use super::right::{Right, Target};
 use super::view::{filter_of, read_columns, view_body};
@@ -19,8 +20,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct WantedUser {
     /// The system.
     pub system: SystemKey,
-    /// Its role.
-    pub role: String,
+    /// The roles that it may log in as, which take turns.
+    pub roles: [String; 2],
 }
 
 /// A role as it is wanted.
@@ -79,18 +80,31 @@ pub fn wanted_users(facts: &DatasetFacts<'_>, catalog: &Catalog) -> Vec<WantedUs
     all.into_iter()
         .filter_map(|system| {
             let uid = &facts.systems.get(&system)?.uid;
-            let role = user_role(facts.uid(), uid);
-            Some(WantedUser { system, role })
+            let roles = user_roles(facts.uid(), uid);
+            Some(WantedUser { system, roles })
         })
         .collect()
 }
 
-/// Works out what is wanted. `fingerprints` are those of the systems' credentials.
-pub(crate) fn wanted(
-    facts: &DatasetFacts<'_>,
-    catalog: &Catalog,
-    fingerprints: &BTreeMap<SystemKey, String>,
-) -> Wanted {
+impl WantedUser {
+    /// What it logs in with: of what was given to it, that which is its own.
+    fn logins(&self, given: &Logins) -> Vec<Login> {
+        let given = given.get(&self.system).into_iter().flatten();
+        let own: Vec<Login> = given
+            .filter(|login| self.roles.contains(&login.role))
+            .cloned()
+            .collect();
+        if own.is_empty() {
+            let role = self.roles[0].clone();
+            let fingerprint = String::new();
+            return vec![Login { role, fingerprint }];
+        }
+        own
+    }
+}
+
+/// Works out what is wanted. `logins` are what the systems have credentials for.
+pub(crate) fn wanted(facts: &DatasetFacts<'_>, catalog: &Catalog, logins: &Logins) -> Wanted {
     let mut out = Wanted::default();
     let names = DatasetNames::new(facts.uid());
     // Made for this object, or for one of the same name before it.
@@ -110,16 +124,17 @@ pub(crate) fn wanted(
         .limits
         .as_ref()
         .map_or(20, |limits| limits.connections_per_user);
-    let users = wanted_users(facts, catalog);
-    for user in &users {
-        let fingerprint = fingerprints.get(&user.system).cloned().unwrap_or_default();
-        let remark = Remark::User(user.system.clone(), fingerprint);
-        out.role(&user.role, Part::Dataset, remark, Some(connections));
+    let mut users: BTreeMap<SystemKey, Vec<String>> = BTreeMap::new();
+    for user in wanted_users(facts, catalog) {
+        for Login { role, fingerprint } in user.logins(logins) {
+            let remark = Remark::User(user.system.clone(), fingerprint);
+            out.role(&role, Part::Dataset, remark, Some(connections));
+            users.entry(user.system.clone()).or_default().push(role);
+        }
     }
-    let role_of = |system: &SystemKey| users.iter().find(|user| user.system == *system).map(|user| &user.role);
     for owning in &facts.dataset.spec.systems {
         let system = facts.own_system(&owning.name);
-        let Some(user) = role_of(&system) else {
+        let Some(roles) = users.get(&system) else {
             let message = format!("there is no AgencySystem {system}: it gets its user when it is there");
             out.problems
                 .push((Part::Dataset, Problem::new(Reason::SystemMissing, message)));
@@ -129,15 +144,17 @@ pub(crate) fn wanted(
             DataAccess::ReadWrite => &names.write,
             DataAccess::ReadOnly => &names.read,
         };
-        out.members.insert((group.clone(), user.clone()), Part::Dataset);
+        for role in roles {
+            out.members.insert((group.clone(), role.clone()), Part::Dataset);
+        }
     }
     for grant in open_grants(facts, catalog) {
-        let Some(user) = role_of(&consumer(grant)) else {
+        let Some(roles) = users.get(&consumer(grant)) else {
             continue;
         };
         let part = part_of(grant);
         match wanted_grant(facts, grant) {
-            Ok(wanted) => out.grant(wanted, user),
+            Ok(wanted) => out.grant(wanted, roles),
             Err(refusal) => out
                 .problems
                 .push((part, Problem::new(Reason::GrantRefused, refusal.to_string()))),
@@ -185,11 +202,14 @@ impl Wanted {
         }
     }
 
-    fn grant(&mut self, grant: WantedGrant, user: &str) {
+    fn grant(&mut self, grant: WantedGrant, users: &[String]) {
         let part = grant.part.clone();
         self.role(&grant.names.owner, part.clone(), Remark::GrantOwner, None);
         self.role(&grant.names.reader, part.clone(), Remark::GrantReader, None);
-        self.members.insert((grant.names.reader.clone(), user.to_owned()), part);
+        for user in users {
+            self.members
+                .insert((grant.names.reader.clone(), user.clone()), part.clone());
+        }
         self.grants.push(grant);
     }
 }

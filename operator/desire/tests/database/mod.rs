@@ -8,7 +8,7 @@ use maru_crds::{DataGrant, DatabaseServer, Dataset, GrantRef};
 use maru_desire::SystemKey;
 use maru_desire::dataset::{
     CATALOG_SQL, Catalog, Consent, DataPlan, DatasetFacts, FIND_DATABASE_SQL, FoundDatabase, GrantNames, KEPT_SQL,
-    Placing, Step, Transaction, database_name, place_database, plan_database, user_role,
+    Login, Logins, Placing, Step, Transaction, database_name, place_database, plan_database, user_roles,
 };
 use maru_test_postgres::shared;
 use postgres::{Client, NoTls};
@@ -23,6 +23,8 @@ pub(crate) struct Place {
     pub(crate) systems: BTreeMap<SystemKey, Consent>,
     pub(crate) admin_role: String,
     pub(crate) admin: Client,
+    /// Which of their two roles the systems log in as.
+    pub(crate) turns: Vec<usize>,
     number: u32,
 }
 
@@ -119,6 +121,7 @@ impl Place {
             grants: Vec::new(),
             systems,
             admin_role,
+            turns: vec![0],
             number,
         }
     }
@@ -168,12 +171,22 @@ impl Place {
 
     pub(crate) fn plan(&mut self) -> DataPlan {
         let catalog = self.catalog();
-        let prints = self
+        let login = |role: String| Login {
+            role,
+            fingerprint: "print".to_owned(),
+        };
+        let logins: Logins = self
             .systems
-            .keys()
-            .map(|key| (key.clone(), "print".to_owned()))
+            .iter()
+            .map(|(key, system)| {
+                let roles = user_roles(self.facts().uid(), &system.uid);
+                (
+                    key.clone(),
+                    self.turns.iter().map(|turn| login(roles[*turn].clone())).collect(),
+                )
+            })
             .collect();
-        plan_database(&self.facts(), &catalog, &prints)
+        plan_database(&self.facts(), &catalog, &logins)
     }
 
     /// Runs plans until nothing is left, and gives the first one.
@@ -234,7 +247,13 @@ impl Place {
 
     /// The login role of a system.
     pub(crate) fn user(&self, namespace: &str, system: &str) -> String {
-        user_role(
+        let [role, _] = self.users(namespace, system);
+        role
+    }
+
+    /// The two login roles of a system.
+    pub(crate) fn users(&self, namespace: &str, system: &str) -> [String; 2] {
+        user_roles(
             self.facts().uid(),
             &self.systems[&SystemKey::new(namespace, system)].uid,
         )
