@@ -1,5 +1,7 @@
-//! kubectl maru: plan, rate, usage, bills, verify.
+//! kubectl maru: plan, rate, usage, bills, grants, datasets, verify.
 
+mod connect;
+pub mod data;
 mod document;
 mod manifests;
 pub mod output;
@@ -28,6 +30,11 @@ enum Command {
     Plan(plan::PlanArgs),
     /// Print the bills that the operator would issue, from files: no cluster, no network.
     Rate(rate::RateArgs),
+    /// Print who may read what of ours, until when, and what we may read.
+    Grants(data::GrantsArgs),
+    /// Look at datasets.
+    #[command(subcommand)]
+    Dataset(data::DatasetCommand),
     /// Print how what systems cost to build is written off, month by month.
     Schedule(schedule::ScheduleArgs),
     /// Print the completion script of a shell.
@@ -66,6 +73,8 @@ impl Cli {
         match &self.command {
             Command::Plan(args) => plan::run(args).map(Printed::from),
             Command::Rate(args) => rate::run(args).map(Printed::from),
+            Command::Grants(args) => data::grants(args).map(Printed::from),
+            Command::Dataset(command) => data::dataset(command).map(Printed::from),
             Command::Schedule(args) => schedule::run(args).map(Printed::from),
             Command::Completion { shell } => Ok(completion(*shell).into()),
             Command::Verify(args) => verify::run(args),

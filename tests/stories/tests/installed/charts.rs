@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const OPERATOR: &str = "system:serviceaccount:maru-system:maru-operator";
 
-async fn empty_cluster() -> Cluster {
+pub(crate) async fn empty_cluster() -> Cluster {
     let options = ClusterOptions {
         node: RealNode::Never,
         audit: true,
@@ -243,7 +243,7 @@ async fn a_whole_life(client: &Client, name: &str) {
 }
 
 /// A right: API group, resource and verb.
-type Right = (String, String, String);
+pub(crate) type Right = (String, String, String);
 
 fn right(group: &str, resource: &str, verb: &str) -> Right {
     // Whoever may list may read each, and may watch.
@@ -255,7 +255,7 @@ fn right(group: &str, resource: &str, verb: &str) -> Right {
     (group.to_owned(), resource.to_owned(), verb.to_owned())
 }
 
-fn rights(rules: &[PolicyRule]) -> BTreeSet<Right> {
+pub(crate) fn rights(rules: &[PolicyRule]) -> BTreeSet<Right> {
     let mut all = BTreeSet::new();
     for rule in rules {
         for group in rule.api_groups.iter().flatten() {
@@ -268,7 +268,7 @@ fn rights(rules: &[PolicyRule]) -> BTreeSet<Right> {
 }
 
 /// What the audit log says that the operator did and what it was refused.
-fn done(log: &str) -> (BTreeSet<Right>, Vec<String>) {
+pub(crate) fn done(log: &str) -> (BTreeSet<Right>, Vec<String>) {
     let (mut used, mut refused) = (BTreeSet::new(), Vec::new());
     for line in log.lines().filter(|line| line.contains(OPERATOR)) {
         let event: Value = serde_json::from_str(line).unwrap();
