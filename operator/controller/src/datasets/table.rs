@@ -1,6 +1,7 @@
 //! What the watches of one kind last said.
 
 use futures::StreamExt;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::Api;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{Config, Event, watcher};
@@ -41,7 +42,7 @@ impl<V: Clone> Table<V> {
         found.map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
-    pub(crate) fn put(&self, key: SystemKey, value: V) -> Option<V> {
+    fn put(&self, key: SystemKey, value: V) -> Option<V> {
         self.0
             .write()
             .unwrap_or_else(PoisonError::into_inner)
@@ -92,6 +93,78 @@ impl<V: Clone> Table<V> {
     }
 }
 
+impl<K: Resource> Table<Arc<K>> {
+    /// Takes what the API server answered to a write, unless the watch has seen a later state since: it would be lost otherwise, a deletion
+    /// or a revocation too, for the watch tells of nothing twice.
+    pub(crate) fn wrote(&self, written: K) {
+        let mut live = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = live.get_mut(&key_of(&written))
+            && known.meta().uid == written.meta().uid
+            && is_later(written.meta(), known.meta())
+        {
+            *known = Arc::new(written);
+        }
+    }
+}
+
+/// Whether a state of an object came after another one: versions are numbers that rise, of any length.
+fn is_later(one: &ObjectMeta, other: &ObjectMeta) -> bool {
+    let number = |meta: &ObjectMeta| {
+        let version = meta.resource_version.clone().unwrap_or_default();
+        (version.len(), version)
+    };
+    number(one) > number(other)
+}
+
 pub(crate) fn key_of<K: Resource>(object: &K) -> SystemKey {
     SystemKey::new(object.namespace().unwrap_or_default(), object.name_any())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use maru_crds::DataGrant;
+    use serde_json::json;
+
+    fn grant(uid: &str, version: &str, revoked: bool) -> DataGrant {
+        serde_json::from_value(json!({
+            "apiVersion": "maru.dev/v1alpha1", "kind": "DataGrant",
+            "metadata": {"name": "g", "namespace": "nts", "uid": uid, "resourceVersion": version},
+            "spec": {
+                "datasetRef": {"name": "d"}, "consumer": {"namespace": "mois", "name": "docs"}, "classification": "Open",
+                "purpose": "p", "notBefore": "2026-01-01T00:00:00Z", "notAfter": "2026-06-01T00:00:00Z",
+                "tables": [{"name": "t", "columns": ["c"]}], "revoked": revoked,
+            },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_revocation_that_the_watch_saw_is_not_forgotten_for_an_answer_to_an_earlier_write() {
+        let table = Table::default();
+        let key = SystemKey::new("nts", "g");
+        let version = || {
+            let known: Arc<DataGrant> = table.get(&key).unwrap();
+            (known.metadata.resource_version.clone().unwrap(), known.spec.revoked)
+        };
+        table.put(key.clone(), Arc::new(grant("u", "99", false)));
+        table.wrote(grant("u", "100", false));
+        assert_eq!(
+            version(),
+            ("100".to_owned(), false),
+            "an answer is known before the watch tells of it"
+        );
+        table.put(key.clone(), Arc::new(grant("u", "102", true)));
+        table.wrote(grant("u", "101", false));
+        assert_eq!(version(), ("102".to_owned(), true));
+        table.wrote(grant("another", "103", false));
+        assert_eq!(
+            version(),
+            ("102".to_owned(), true),
+            "one that was made again is another one"
+        );
+        table.remove(&key);
+        table.wrote(grant("u", "104", false));
+        assert!(table.get(&key).is_none(), "what is gone stays gone");
+    }
 }

@@ -74,7 +74,7 @@ impl Data {
             let written = self
                 .write_status(&api, wanted, "DatabaseServer", &before, &after)
                 .await?;
-            self.known.servers.put(key, Arc::new(written));
+            self.known.servers.wrote(written);
             if ready(&before) != ready(&after) {
                 for (key, _) in datasets {
                     self.wake(DataKey::Dataset(key));
@@ -125,7 +125,7 @@ impl Data {
         let api = Api::<Dataset>::namespaced(self.client.clone(), &key.namespace);
         if !is_held(gathered.dataset.as_ref()) {
             let held = hold(&api, gathered.dataset.as_ref()).await?;
-            self.known.datasets.put(key.clone(), Arc::new(held));
+            self.known.datasets.wrote(held);
             return Ok(Turn::Again(Duration::ZERO));
         }
         match self.settled(&gathered, Mode::Live).await? {
@@ -355,7 +355,7 @@ impl Data {
         wanted.status = Some(status);
         let api = Api::<Dataset>::namespaced(self.client.clone(), &key.namespace);
         let written = self.write_status(&api, wanted, "Dataset", &before, &after).await?;
-        self.known.datasets.put(key.clone(), Arc::new(written));
+        self.known.datasets.wrote(written);
         Ok(())
     }
 
@@ -376,7 +376,7 @@ impl Data {
             let key = key_of(grant);
             let api = Api::<DataGrant>::namespaced(self.client.clone(), &key.namespace);
             let written = self.write_status(&api, wanted, "DataGrant", &before, &after).await?;
-            self.known.grants.put(key, Arc::new(written));
+            self.known.grants.wrote(written);
         }
         Ok(())
     }
