@@ -4,7 +4,7 @@ use crate::charts::{done, empty_cluster, rights};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::rbac::v1::{ClusterRole, Role};
 use kube::Client;
-use kube::api::Api;
+use kube::api::{Api, ListParams};
 use maru_controller::Settings;
 use maru_crds::{DataGrant, Dataset};
 use maru_stories::data::{
@@ -73,7 +73,7 @@ async fn the_operator_as_installed_carries_out_grants_and_reads_no_other_secret(
     assert!(!reads("kube-system", "any").await && !reads("default", "any").await);
     let listed = Api::<Secret>::namespaced(as_operator.clone(), "mois");
     assert!(
-        listed.list(&Default::default()).await.is_err(),
+        listed.list(&ListParams::default()).await.is_err(),
         "it reads by name alone"
     );
 
@@ -82,7 +82,11 @@ async fn the_operator_as_installed_carries_out_grants_and_reads_no_other_secret(
     let datasets = Api::<Dataset>::namespaced(client.clone(), "nts");
     delete(&datasets, "businesses").await;
     is_gone(&datasets, "businesses", 60).await;
-    assert_eq!(secrets_of_maru(client).await, [""; 0], "what it delivered goes");
+    assert_eq!(
+        secrets_of_maru(client).await,
+        ["nts/registry.data.nts.businesses"],
+        "what it delivered to the other ministry goes"
+    );
     operator.stop().await;
 
     let log = std::fs::read_to_string(cluster.audit_log().unwrap()).unwrap();
