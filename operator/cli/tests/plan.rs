@@ -129,3 +129,72 @@ fn every_example_can_be_planned() {
         "{said}"
     );
 }
+
+const DATASET: &str = "apiVersion: maru.dev/v1alpha1
+kind: Dataset
+metadata: {name: businesses, namespace: nts}
+spec:
+  systems: [{name: registry}]
+  schemas:
+  - name: public
+    tables:
+    - name: business
+      columns:
+      - {name: name, type: text, classification: Open}
+      - {name: region, type: text, classification: Open}
+      - {name: owner, type: text, classification: Personal}
+";
+
+fn data_grant(columns: &str) -> String {
+    let instant = |hours: i64| {
+        let at = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(hours);
+        at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    };
+    format!(
+        "apiVersion: maru.dev/v1alpha1
+kind: DataGrant
+metadata: {{name: letters, namespace: nts}}
+spec:
+  datasetRef: {{name: businesses}}
+  consumer: {{namespace: mois, name: docs}}
+  classification: Open
+  purpose: Letters
+  notBefore: {}
+  notAfter: {}
+  tables: [{{name: business, columns: {columns}, filter: \"region = 'Seoul'\"}}]
+",
+        instant(-1),
+        instant(24)
+    )
+}
+
+#[test]
+fn the_sql_of_a_new_dataset_and_its_grant_without_any_password() {
+    let said = table(&[DATASET, &data_grant("[name]")]);
+    for line in [
+        "CREATE DATABASE \"nts_businesses\"",
+        "CREATE TABLE \"public\".\"business\"",
+        "security_barrier",
+        "GRANT SELECT (\"name\")",
+        "PASSWORD '…';",
+    ] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+    assert!(!said.contains("SCRAM-SHA-256"), "{said}");
+    assert!(
+        !said.contains("SELECT (\"owner\")"),
+        "what is not granted is not read: {said}"
+    );
+    let json = plan(&["-o", "json"], &[DATASET, &data_grant("[name]")]);
+    let document: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    let sql = document["sql"].as_array().unwrap();
+    assert_eq!(sql[0]["database"], "postgres");
+    assert!(sql.iter().all(|one| one["dataset"] == "nts/businesses"), "{sql:?}");
+
+    let refused = table(&[DATASET, &data_grant("[owner]")]);
+    assert!(
+        refused.contains("DataGrant nts/letters: Enforced False, ClassificationTooHigh"),
+        "{refused}"
+    );
+    assert!(!refused.contains("CREATE VIEW"), "{refused}");
+}

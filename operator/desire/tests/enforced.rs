@@ -4,7 +4,7 @@
 mod database;
 
 use database::Place;
-use maru_desire::dataset::{Part, Placing, Step, database_name};
+use maru_desire::dataset::{Part, Placing, Step, database_name, rehearse_new};
 use maru_test_postgres::shared;
 use serde_json::json;
 
@@ -312,4 +312,45 @@ fn two_roles_of_a_system_do_the_same_until_the_old_one_has_had_its_time() {
     let mut session = database::try_connect(&new, &place.database).unwrap();
     assert_eq!(session.query(&all, &[]).unwrap().len(), 100);
     assert!(place.plan().steps.is_empty());
+}
+
+#[test]
+fn what_is_rehearsed_without_a_server_is_all_that_there_is_to_do_on_one() {
+    let mut place = Place::empty(&json!({"schemas": [
+        {"name": "public", "tables": [{"name": "person", "primaryKey": ["id"], "columns": [
+            {"name": "id", "type": "integer", "nullable": false, "classification": "Open"},
+            {"name": "name", "type": "text", "classification": "Open"},
+            {"name": "region", "type": "varchar(40)", "classification": "Open"},
+            {"name": "income", "type": "numeric(12,2)", "classification": "Open"},
+        ]}]},
+        {"name": "Other \"one\"", "tables": [{"name": "t", "columns": [
+            {"name": "c", "type": "text[]", "classification": "Open"},
+        ]}]},
+    ]}));
+    let rows = place.agree("rows", 600, &json!({}));
+    let sums = json!({"mode": "Aggregate", "tables": [{"name": "person", "columns": ["region"], "sums": ["income"]}]});
+    place.agree("sums", 600, &sums);
+    let now: String = place
+        .admin
+        .query_one(
+            "SELECT to_char(now() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SSZ')",
+            &[],
+        )
+        .unwrap()
+        .get(0);
+    let rehearsed = rehearse_new(&place.facts(), &now);
+    assert_eq!(rehearsed.problems, [], "nothing stands in the way");
+    place.carry_out(&rehearsed);
+    // The rehearsal has no password, and the harness says that each has this one.
+    let left = place.plan();
+    let statements: Vec<&str> = left
+        .transactions()
+        .flat_map(|one| &one.statements)
+        .map(|statement| statement.sql.as_str())
+        .filter(|sql| !sql.starts_with("ALTER ROLE") && !sql.starts_with("COMMENT ON ROLE"))
+        .collect();
+    assert_eq!(statements, [""; 0], "something was not rehearsed");
+    place.settle();
+    let view = format!("SELECT FROM {}.person", rows.schema);
+    assert_eq!(place.consumer().query(&view, &[]).unwrap().len(), 0);
 }

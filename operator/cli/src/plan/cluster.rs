@@ -1,5 +1,7 @@
 //! A plan against a cluster: reads and dry runs, and no writes.
 
+use std::collections::BTreeSet;
+
 use futures::{StreamExt, TryStreamExt};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
@@ -11,7 +13,7 @@ use super::compare::differences;
 use super::files::{CARRIED_OUT, Manifest};
 use super::people::{self, Becomes};
 use super::report::{By, Line, Report, Said, parts};
-use super::{PlanArgs, apply, settings};
+use super::{PlanArgs, apply, settings, sql};
 use crate::problem::Problem;
 
 /// Dry runs that are under way at once.
@@ -28,12 +30,16 @@ async fn planned(args: &PlanArgs, manifests: &[Manifest]) -> Result<Report, Prob
     let platform = settings::read(&client, args.platform()).await?;
     let mut rehearsal = Rehearsal::in_cluster(&client, platform).await.map_err(trouble)?;
     let mut report = Report::default();
+    let mut there = BTreeSet::new();
     for manifest in manifests {
         if args.delete {
             delete(&client, &mut rehearsal, manifest, &mut report).await?;
         } else {
             let becomes = people::apply(&client, manifest, args).await?;
             apply(&mut rehearsal, manifest, &becomes.after)?;
+            if becomes.before.is_some() {
+                there.insert((manifest.kind.clone(), manifest.namespace.clone(), manifest.name.clone()));
+            }
             told(manifest, &becomes, &mut report);
         }
     }
@@ -41,6 +47,10 @@ async fn planned(args: &PlanArgs, manifests: &[Manifest]) -> Result<Report, Prob
     gone(&rehearsal, manifests, &mut report);
     tried(&client, &rehearsal, &mut report).await?;
     report.conditions_of(&rehearsal);
+    if !args.delete {
+        let is_new = |one: &Manifest| !there.contains(&(one.kind.clone(), one.namespace.clone(), one.name.clone()));
+        sql::add(manifests, is_new, &mut report)?;
+    }
     Ok(report)
 }
 

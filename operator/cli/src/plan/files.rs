@@ -34,6 +34,9 @@ pub(super) struct Files {
 /// Kinds that agencies and systems are made of; the operator makes no objects of the others.
 pub(super) const CARRIED_OUT: [&str; 2] = ["Agency", "AgencySystem"];
 
+/// Kinds whose SQL is planned ([`super::sql`]).
+const IN_DATABASES: [&str; 2] = ["Dataset", "DataGrant"];
+
 /// A kind of Maru, as its definition has it.
 struct Kind {
     name: String,
@@ -77,7 +80,7 @@ pub(super) fn read(files: &[PathBuf], namespace: Option<&str>) -> Result<Files, 
         .manifests
         .iter()
         .map(|manifest| manifest.kind.as_str())
-        .filter(|kind| !CARRIED_OUT.contains(kind))
+        .filter(|kind| !CARRIED_OUT.contains(kind) && !IN_DATABASES.contains(kind))
         .collect();
     for kind in silent {
         let message =

@@ -8,6 +8,7 @@ mod files;
 mod people;
 mod report;
 mod settings;
+mod sql;
 mod table;
 
 use std::path::PathBuf;
@@ -106,6 +107,7 @@ fn offline(args: &PlanArgs, manifests: &[Manifest]) -> Result<Report, Problem> {
         report.step(&step);
     }
     report.conditions_of(&rehearsal);
+    sql::add(manifests, |_| true, &mut report)?;
     Ok(report)
 }
 

@@ -7,12 +7,16 @@ use serde_json::Value;
 
 use super::compare::Field;
 use super::files::Manifest;
+use super::sql::Sql;
 
 /// What applying the files comes to.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Report {
     pub(super) steps: Vec<Line>,
     pub(super) conditions: Vec<Said>,
+    /// What would be run in databases.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) sql: Vec<Sql>,
     pub(super) warnings: Vec<String>,
 }
 

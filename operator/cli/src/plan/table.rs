@@ -6,6 +6,7 @@ use maru_controller::Verb;
 use serde_json::Value;
 
 use super::report::{By, Line, Report, Said};
+use super::sql::Sql;
 
 /// How much of a value is shown.
 const LONGEST_VALUE: usize = 100;
@@ -42,6 +43,7 @@ pub(super) fn table(report: &Report) -> String {
         let of = name(namespace, of);
         let _ = writeln!(text, "{kind} {of}: {condition} {status}, {reason}: {message}");
     }
+    text.push_str(&sql(report));
     for warning in &report.warnings {
         let _ = writeln!(text, "note: {warning}");
     }
@@ -58,6 +60,27 @@ pub(super) fn table(report: &Report) -> String {
         text.push('\n');
     }
     text + &sum + "\n"
+}
+
+/// What is run in databases, as it can be pasted.
+fn sql(report: &Report) -> String {
+    let mut text = String::new();
+    for one in &report.sql {
+        let Sql {
+            dataset,
+            database,
+            purpose,
+            statements,
+        } = one;
+        let _ = writeln!(text, "\n-- {dataset}: {purpose} (in {database})");
+        for statement in statements {
+            let _ = writeln!(text, "{statement};");
+        }
+    }
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text
 }
 
 const fn verb(verb: Verb) -> &'static str {

@@ -15,6 +15,7 @@ mod names;
 mod place;
 mod plan;
 mod quote;
+mod rehearse;
 mod report;
 mod right;
 mod server;
@@ -30,6 +31,7 @@ pub use names::{DatasetNames, GrantNames, Marker, Remark, credentials_name, data
 pub use place::{FIND_DATABASE_SQL, FoundDatabase, Placing, place_database};
 pub use plan::{DataPlan, Part, Statement, Step, Transaction};
 pub use quote::{identifier, literal};
+pub use rehearse::{Rehearsed, rehearse_new};
 pub use report::{Seen, report_dataset, report_grant, report_grant_without_dataset, report_held, report_unplaced};
 pub use right::{Right, Target};
 pub use server::{SERVER_SQL, ServerFacts, ServerLook, report_server};

@@ -157,6 +157,14 @@ impl Place {
         self.admin = try_connect(&self.admin_role, &self.database).unwrap();
     }
 
+    /// Makes and fills the database by what was rehearsed without it.
+    pub(crate) fn carry_out(&mut self, rehearsed: &maru_desire::dataset::Rehearsed) {
+        let mut admin = try_connect(&self.admin_role, "postgres").unwrap();
+        rehearsed.place.iter().for_each(|one| run(&mut admin, one));
+        self.admin = try_connect(&self.admin_role, &self.database).unwrap();
+        rehearsed.fill.iter().for_each(|one| run(&mut self.admin, one));
+    }
+
     pub(crate) fn catalog(&mut self) -> Catalog {
         self.admin.batch_execute("SET search_path = pg_catalog").unwrap();
         let text: String = self.admin.query_one(CATALOG_SQL, &[]).unwrap().get(0);
@@ -209,6 +217,13 @@ impl Place {
 
     /// Opens a grant that ends in `seconds`, with these fields besides.
     pub(crate) fn grant(&mut self, name: &str, seconds: i32, more: &Value) -> GrantNames {
+        let names = self.agree(name, seconds, more);
+        self.settle();
+        names
+    }
+
+    /// Both sides agree on a grant, and nothing is done yet.
+    pub(crate) fn agree(&mut self, name: &str, seconds: i32, more: &Value) -> GrantNames {
         let sql = format!(
             "SELECT to_char(now() at time zone 'UTC' - interval '1 hour', 'YYYY-MM-DD\"T\"HH24:MI:SSZ'), \
              to_char(now() at time zone 'UTC' + interval '{seconds} s', 'YYYY-MM-DD\"T\"HH24:MI:SSZ')"
@@ -234,7 +249,6 @@ impl Place {
         };
         let consumer = self.systems.get_mut(&SystemKey::new("consumer", "docs")).unwrap();
         consumer.accepts.insert(reference);
-        self.settle();
         GrantNames::new(&uid)
     }
 
