@@ -11,6 +11,7 @@ use maru_stories::data::{
     two_ministries,
 };
 use maru_stories::{Faults, Operator, cluster_with_kinds, eventually};
+use maru_test_cluster::Cluster;
 use maru_test_postgres::{Postgres, PostgresOptions};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -108,30 +109,71 @@ async fn both_users(client: &Client) -> [String; 2] {
     [of("nts", OWNERS).await, of("mois", CONSUMERS).await]
 }
 
-#[tokio::test]
-async fn credentials_are_replaced_on_demand_and_nobody_who_reads_the_secret_is_refused() {
-    let cluster = cluster_with_kinds().await;
-    let client = &cluster.client().unwrap();
-    let server = Postgres::start(&PostgresOptions::default()).unwrap();
-    make_admin(&server);
+struct Scene {
+    cluster: Cluster,
+    client: Client,
+    server: Postgres,
+    faults: Faults,
+    operator: Operator,
+    /// What the consumer asks.
+    all: String,
+}
+
+fn operator(cluster: &Cluster, faults: &Faults) -> Operator {
     let settings = Settings {
         verify_data_every: Duration::from_secs(1),
         ..Settings::default()
     };
-    let operator = Operator::start(&cluster.config(), settings, &Faults::none());
-    register_server(client, &server, ADMIN_PASSWORD, json!({"mode": "Disable"})).await;
-    two_ministries(client).await;
-    put(client, &replacing(None)).await;
-    condition(client, &dataset(), "Ready", "True", "Ready").await;
-    put(client, &grant("letters", 3600)).await;
-    accept(client, &["letters"]).await;
-    condition(client, &grant("letters", 3600), "Ready", "True", "Ready").await;
-    let granted = Api::<DataGrant>::namespaced(client.clone(), "nts").get("letters").await;
-    let view = granted.unwrap().status.unwrap().view_schema.unwrap();
-    let all = format!("SELECT name FROM {view}.business");
+    Operator::start(&cluster.config(), settings, faults)
+}
 
-    let owner = Restless::start(client, "nts", OWNERS, "SELECT FROM business".to_owned());
-    let consumer = Restless::start(client, "mois", CONSUMERS, all.clone());
+impl Scene {
+    /// Two ministries, and a grant of one to the other that is in force.
+    async fn set() -> Self {
+        let cluster = cluster_with_kinds().await;
+        let client = cluster.client().unwrap();
+        let server = Postgres::start(&PostgresOptions::default()).unwrap();
+        make_admin(&server);
+        let faults = Faults::none();
+        let operator = operator(&cluster, &faults);
+        register_server(&client, &server, ADMIN_PASSWORD, json!({"mode": "Disable"})).await;
+        two_ministries(&client).await;
+        put(&client, &replacing(None)).await;
+        condition(&client, &dataset(), "Ready", "True", "Ready").await;
+        put(&client, &grant("letters", 3600)).await;
+        accept(&client, &["letters"]).await;
+        condition(&client, &grant("letters", 3600), "Ready", "True", "Ready").await;
+        let granted = Api::<DataGrant>::namespaced(client.clone(), "nts").get("letters").await;
+        let view = granted.unwrap().status.unwrap().view_schema.unwrap();
+        Self {
+            all: format!("SELECT name FROM {view}.business"),
+            cluster,
+            client,
+            server,
+            faults,
+            operator,
+        }
+    }
+
+    fn restless(&self) -> [Restless; 2] {
+        let own = "SELECT FROM business".to_owned();
+        [
+            Restless::start(&self.client, "nts", OWNERS, own),
+            Restless::start(&self.client, "mois", CONSUMERS, self.all.clone()),
+        ]
+    }
+
+    async fn end(self) {
+        self.operator.stop().await;
+        self.cluster.stop().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn credentials_are_replaced_on_demand_and_nobody_who_reads_the_secret_is_refused() {
+    let scene = Scene::set().await;
+    let (client, all) = (&scene.client, &scene.all);
+    let [owner, consumer] = scene.restless();
     let first = both_users(client).await;
     let old = uri(client, "mois", CONSUMERS).await;
     owner.asks(3).await;
@@ -170,6 +212,40 @@ async fn credentials_are_replaced_on_demand_and_nobody_who_reads_the_secret_is_r
         !everything(client).await.contains(&word),
         "no object but the Secret says it"
     );
-    operator.stop().await;
-    cluster.stop().await.unwrap();
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_crash_after_the_database_knows_the_next_user_and_before_the_secret_does_refuses_nobody() {
+    let mut scene = Scene::set().await;
+    let first = both_users(&scene.client).await;
+    let [owner, consumer] = scene.restless();
+    scene.faults.hang("/namespaces/mois/secrets");
+    put(&scene.client, &replacing(Some(jiff::Timestamp::now()))).await;
+    let next = format!("{}_b", first[1]);
+    let known = format!("SELECT count(*) FROM pg_roles WHERE rolname = '{next}'");
+    eventually("the database to know the next user", 60, async || {
+        let count = scene.server.sql("postgres", &known).unwrap();
+        if count == "1" { Ok(()) } else { Err(count) }
+    })
+    .await;
+    consumer.asks(2).await;
+    scene.operator.kill();
+    assert_eq!(
+        both_users(&scene.client).await[1],
+        first[1],
+        "the Secret was not written"
+    );
+    owner.asks(2).await;
+    consumer.asks(2).await;
+    scene.faults.calm();
+    scene.operator = operator(&scene.cluster, &scene.faults);
+    let second = replaced(&scene.client, &first).await;
+    assert_eq!(second[1], next);
+    owner.asks(2).await;
+    consumer.asks(2).await;
+    owner.end().await;
+    consumer.end().await;
+    condition(&scene.client, &dataset(), "Ready", "True", "Ready").await;
+    scene.end().await;
 }
