@@ -128,30 +128,33 @@ impl Credentials {
         }
         let kept = found.as_ref().and_then(|secret| kept(wanted, secret));
         let dated = kept.as_ref().is_some_and(|(_, since, _)| since.is_some());
-        let (issued, password) = match kept {
-            Some((issued, since, password)) => {
-                let since = since.unwrap_or(now);
-                (Issued { since, ..issued }, password)
-            }
-            None => (first(wanted, now), random()?),
+        let (mut issued, password) = if let Some((issued, since, password)) = kept {
+            let since = since.unwrap_or(now);
+            (Issued { since, ..issued }, password)
+        } else {
+            let version = found
+                .as_ref()
+                .and_then(|secret| secret.metadata.resource_version.clone());
+            let issued = first(wanted, now);
+            (Issued { version, ..issued }, random()?)
         };
         let data = found.as_ref().and_then(|secret| secret.data.as_ref());
         if !dated || data != Some(&body(wanted, &issued.role, &password)) {
-            self.write(wanted, &issued, &password).await?;
+            issued.version = self.write(wanted, &issued, &password).await?;
         }
         Ok((issued, password))
     }
 
-    /// Writes a credential into a system's Secret, in one piece: whoever reads it sees the one before or this one.
+    /// Writes a credential into a system's Secret, in one piece: whoever reads it sees the one before or this one. Gives its version.
     ///
     /// # Errors
-    /// Where the API server does not take it.
+    /// Where the API server does not take it, for one because another operator, not yet told that it leads no more, wrote in between.
     pub async fn write(
         &self,
         wanted: &WantedCredentials,
         issued: &Issued,
         password: &Password,
-    ) -> Result<(), CredentialsError> {
+    ) -> Result<Option<String>, CredentialsError> {
         let api = self.api(&wanted.system.namespace);
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let written = api
@@ -162,7 +165,7 @@ impl Credentials {
             )
             .await;
         written
-            .map(drop)
+            .map(|secret| secret.metadata.resource_version)
             .map_err(|error| refused_or_unavailable(&wanted.system, error))
     }
 
@@ -237,6 +240,7 @@ fn first(wanted: &WantedCredentials, now: Timestamp) -> Issued {
         role,
         since: now,
         replaced: None,
+        version: None,
     }
 }
 
@@ -253,6 +257,7 @@ fn kept(wanted: &WantedCredentials, secret: &Secret) -> Option<(Issued, Option<T
         role,
         since: since.unwrap_or_default(),
         replaced: replaced.cloned(),
+        version: secret.metadata.resource_version.clone(),
     };
     Some((issued, since, Password::new(password)))
 }
@@ -292,7 +297,7 @@ fn manifest(wanted: &WantedCredentials, issued: &Issued, password: &Password) ->
         (ISSUED_ANNOTATION, issued.since.to_string()),
     ]);
     annotations.extend(issued.replaced.iter().map(|role| (REPLACED_ANNOTATION, role.clone())));
-    serde_json::json!({
+    let mut secret = serde_json::json!({
         "apiVersion": "v1", "kind": "Secret", "type": SECRET_TYPE,
         "metadata": {
             "name": wanted.secret, "namespace": wanted.system.namespace,
@@ -300,7 +305,11 @@ fn manifest(wanted: &WantedCredentials, issued: &Issued, password: &Password) ->
             "annotations": annotations,
         },
         "data": body(wanted, &issued.role, password),
-    })
+    });
+    if let Some(version) = &issued.version {
+        secret["metadata"]["resourceVersion"] = version.as_str().into();
+    }
+    secret
 }
 
 /// A host as a URI has it.

@@ -120,13 +120,14 @@ impl Data {
                 role: next.clone(),
                 since: now,
                 replaced: Some(before.role.clone()),
+                version: before.version.clone(),
             };
             match self
                 .credentials
                 .write(&wanted(facts, way, &user), &issued, password)
                 .await
             {
-                Ok(()) => tracing::info!(system = %user.system, user = issued.role, "the credential was replaced"),
+                Ok(_) => tracing::info!(system = %user.system, user = issued.role, "the credential was replaced"),
                 Err(error) => refused(error, failures)?,
             }
         }

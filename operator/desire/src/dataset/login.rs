@@ -28,6 +28,9 @@ pub struct Issued {
     pub since: Timestamp,
     /// The role that stood there before.
     pub replaced: Option<String>,
+    /// The version of the Secret that was read: what is written in its place is refused where somebody wrote in between. None: there is no
+    /// Secret yet.
+    pub version: Option<String>,
 }
 
 /// The logins that the roles' comments tell of.
@@ -103,6 +106,7 @@ mod tests {
             role: "a".to_owned(),
             since: at("2026-03-01T00:00:00Z"),
             replaced: None,
+            version: None,
         };
         let due = |issued: &Issued, policy: &CredentialPolicy, now: &str| issued.is_due(Some(policy), at(now));
         let monthly = policy(Some(30), None);
