@@ -186,6 +186,33 @@ impl Cluster {
         image::load(state, name, binary).await
     }
 
+    /// Hands several programs to the real node as one image, each under its own name at the root; a container runs the first one.
+    ///
+    /// # Errors
+    /// As of [`Cluster::load_image`].
+    pub async fn load_programs(&self, name: &str, programs: &[&Path]) -> Result<(), ClusterError> {
+        let state = self.state();
+        let state = state.ok_or(ClusterError::Without("node that this process may reach"))?;
+        image::load_programs(state, name, programs).await
+    }
+
+    /// Hands an image to the real node that is in a file, as `maru-cluster pack` writes it.
+    ///
+    /// # Errors
+    /// As of [`Cluster::load_image`].
+    pub async fn import_image(&self, archive: &Path) -> Result<(), ClusterError> {
+        let state = self.state();
+        let state = state.ok_or(ClusterError::Without("node that this process may reach"))?;
+        image::import(state, archive).await
+    }
+
+    /// An address of this machine that pods reach, where the cluster has a network of its own. Whoever listens there is outside the cluster.
+    pub fn outside(&self) -> Option<std::net::IpAddr> {
+        let state = self.state()?;
+        state.real_node.as_ref()?;
+        Some(std::net::Ipv4Addr::new(10, 200, state.number, 2).into())
+    }
+
     /// Lets the cluster live on without this process; `maru-cluster down` ends it.
     pub(crate) fn detach(mut self) -> Result<(), ClusterError> {
         if let Some(mut held) = self.held.take() {

@@ -56,10 +56,11 @@ pub(crate) fn write_credentials(layout: &Layout, network: &Network) -> Result<()
         .write(&pki, "kubelet-client")?;
 
     let kubelet = format!("system:node:{}", node::NAME);
-    let parts: [(&str, &str, &[&str]); 5] = [
+    let parts: [(&str, &str, &[&str]); 6] = [
         ("admin", "maru-admin", &["system:masters"]),
         ("controllers", "system:kube-controller-manager", &[]),
         ("scheduler", "system:kube-scheduler", &[]),
+        ("proxy", "system:kube-proxy", &[]),
         ("kwok", "maru-kwok", &["system:masters"]),
         ("kubelet", &kubelet, &["system:nodes"]),
     ];

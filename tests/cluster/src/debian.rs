@@ -17,6 +17,9 @@ pub(crate) const ISOLATION: &[(&str, &str)] = &[
 /// What a node with real containers needs beside them.
 pub(crate) const REAL_NODE: &[(&str, &str)] = &[("runc", "runc"), ("/usr/lib/cni/ptp", "containernetworking-plugins")];
 
+/// What a node needs so that pods reach Services at their addresses.
+pub(crate) const SERVICE_PROXY: &[(&str, &str)] = &[("nft", "nftables")];
+
 /// Makes sure that the commands are there, or says in one line what is missing.
 pub(crate) async fn ensure(commands: &[(&str, &str)], reporter: &Reporter) -> Result<(), ClusterError> {
     let mut packages = missing(commands);

@@ -110,6 +110,8 @@ pub struct ClusterOptions {
     pub kwok_taint: KwokTaint,
     /// Install the custom resource definitions of the Gateway API (standard channel).
     pub gateway_api: bool,
+    /// Let pods of the real node reach Services at their addresses, with kube-proxy.
+    pub service_proxy: bool,
     /// Run controller manager and scheduler. Without them objects are stored and nothing happens to them.
     pub controllers: bool,
     /// Serve persistent volume claims from folders of this machine (the default storage class `maru-test`).
@@ -138,6 +140,7 @@ impl Default for ClusterOptions {
             kwok_pools: Vec::new(),
             kwok_taint: KwokTaint::default(),
             gateway_api: false,
+            service_proxy: false,
             controllers: true,
             volumes: true,
             audit: false,

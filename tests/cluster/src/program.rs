@@ -13,7 +13,7 @@ use crate::{
     error::{ClusterError, Doing},
     image, inner,
     layout::Layout,
-    modules,
+    modules, oci,
     options::{ClusterOptions, RealNode},
     places, programs,
     progress::Reporter,
@@ -51,6 +51,18 @@ enum Subcommands {
         image: String,
         #[command(flatten)]
         place: Place,
+    },
+    /// Write programs, with the libraries that they need, as an OCI image into a file. A container of it runs the first one.
+    Pack {
+        /// The image's full name, such as maru.dev/operator:0.1.0.
+        #[arg(long)]
+        name: String,
+        /// Where to write the image.
+        #[arg(long)]
+        out: PathBuf,
+        /// The programs.
+        #[arg(required = true)]
+        programs: Vec<PathBuf>,
     },
     /// Build the cluster's programs and start nothing.
     Build,
@@ -155,6 +167,7 @@ async fn run(command: Subcommands) -> Result<ExitCode, ClusterError> {
         Subcommands::Down(place) => down(&place).await,
         Subcommands::Status(place) => status(&place).await,
         Subcommands::Build => build().await,
+        Subcommands::Pack { name, out, programs } => pack(&name, &out, &programs).await,
         Subcommands::Image { image, place } => load_image(&image, &place).await,
         Subcommands::Supervise { options } => supervisor::supervise(serde_json::from_str(&options)?).await,
         Subcommands::Inner { dir } => inner::run(&dir),
@@ -249,9 +262,23 @@ async fn load_image(image: &str, place: &Place) -> Result<(), ClusterError> {
     image::load(&state, name, Path::new(binary)).await
 }
 
+async fn pack(name: &str, out: &Path, programs: &[PathBuf]) -> Result<(), ClusterError> {
+    let programs: Vec<&Path> = programs.iter().map(PathBuf::as_path).collect();
+    let files = oci::files_of(&programs).await?;
+    let archive = oci::archive(name, &files, oci::Layer::Small)?;
+    if let Some(folder) = out.parent() {
+        places::create(folder)?;
+    }
+    std::fs::write(out, &archive).doing(|| format!("writing {}", out.display()))?;
+    let megabytes = archive.len().div_ceil(100_000);
+    println!("{name}: {}.{} MB in {}", megabytes / 10, megabytes % 10, out.display());
+    Ok(())
+}
+
 /// What some tests need beside the parts of a cluster.
 const BESIDE: &[programs::Program] = &[
     programs::KWOK_CONTROLLER,
+    programs::KUBE_PROXY,
     programs::HELM,
     programs::PROMETHEUS,
     programs::PROMTOOL,

@@ -72,6 +72,7 @@ mod list {
     pub(crate) const CONTROLLERS: Program = pinned("kube-controller-manager", "kubernetes", "k8s.io/kubernetes/cmd/kube-controller-manager", KUBERNETES);
     pub(crate) const SCHEDULER: Program = pinned("kube-scheduler", "kubernetes", "k8s.io/kubernetes/cmd/kube-scheduler", KUBERNETES);
     pub(crate) const KUBELET: Program = pinned("kubelet", "kubernetes", "k8s.io/kubernetes/cmd/kubelet", KUBERNETES);
+    pub(crate) const KUBE_PROXY: Program = pinned("kube-proxy", "kubernetes", "k8s.io/kubernetes/cmd/kube-proxy", KUBERNETES);
     pub(crate) const KUBECTL: Program = pinned("kubectl", "kubernetes", "k8s.io/kubernetes/cmd/kubectl", KUBERNETES);
     pub(crate) const KWOK_CONTROLLER: Program = pinned("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok", KWOK);
     pub(crate) const CONTAINERD_SERVER: Program = pinned("containerd", "containerd", "github.com/containerd/containerd/v2/cmd/containerd", CONTAINERD);

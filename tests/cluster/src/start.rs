@@ -24,6 +24,7 @@ use crate::{
     options::{ClusterOptions, Isolation, KwokPool, RealNode},
     places, programs,
     progress::Reporter,
+    proxy,
     service::{Failure, Household, Service, household_file, log_file},
     supervisor, volumes,
 };
@@ -106,6 +107,11 @@ async fn services(
     if nodes.real {
         programs::ensure(programs::REAL_NODE, reporter).await?;
         services.extend(node::services(number, layout, network, options)?);
+        if options.service_proxy {
+            debian::ensure(debian::SERVICE_PROXY, reporter).await?;
+            programs::ensure(&[programs::KUBE_PROXY], reporter).await?;
+            services.push(proxy::service(layout, network)?);
+        }
     }
     if nodes.simulated() > 0 {
         programs::ensure(&[programs::KWOK_CONTROLLER], reporter).await?;
