@@ -1,5 +1,8 @@
 //! What Prometheus sees of the operator. Label values come from closed sets: kinds, reasons and outcomes, never names.
 
+#[cfg(test)]
+mod page;
+
 use maru_desire::{Applied, ObjectKind, Outcome};
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;

@@ -17,6 +17,7 @@ mod kinds;
 mod look;
 mod meters;
 mod operator;
+mod programs;
 mod words;
 
 pub use faults::{Fault, Faults};
@@ -25,6 +26,7 @@ pub use kinds::{delete_kinds, install_kinds};
 pub use look::{Snapshot, eventually, snapshot, uid_of, versions};
 pub use meters::Meters;
 pub use operator::Operator;
+pub use programs::programs;
 pub use words::{HELLO, agency, agency_ready, apply, delete, is_gone, ready_reason, system, system_ready};
 
 use kube::Client;

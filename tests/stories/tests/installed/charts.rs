@@ -53,12 +53,13 @@ async fn the_charts_render_what_was_reviewed() {
     let helm = Helm::without_cluster().await;
     insta::assert_snapshot!("chart_with_default_values", rendered(&helm, "maru", &[]).await);
     let everything = [
-        "metering.lake=/var/lib/maru/lake",
-        "metering.claim=usage",
+        "metering.lake=s3://usage",
         "metering.secret=store",
         "events.enabled=true",
         "billing.ledgerSecret=ledger",
+        "apiServer.host=10.0.0.1",
         "serviceMonitor.enabled=true",
+        "prometheusRule.enabled=true",
         "image.tag=v1",
         "image.pullSecrets={registry}",
     ];
@@ -87,6 +88,9 @@ async fn a_value_that_does_not_exist_or_does_not_fit_is_refused_with_its_name() 
     for (value, named) in [
         ("replicsa=2", "replicsa"),
         ("replicas=-1", "replicas"),
+        // What is on a volume has room for one.
+        ("replicas=2", "metering.lake"),
+        ("metering.lake=/somewhere", "metering/lake"),
         ("placement.enabled=perhaps", "placement/enabled"),
     ] {
         let error = helm
@@ -113,7 +117,7 @@ async fn an_upgrade_an_uninstall_and_a_new_install_lose_no_agency_and_no_pod() {
     let cluster = empty_cluster().await;
     let client = cluster.client().unwrap();
     let helm = Helm::of(&cluster).await;
-    helm.install(&["replicas=0"]).await;
+    helm.install(&["replicas=0", "metering.enabled=false"]).await;
     let operator = start_installed(&cluster, Settings::default()).await;
     // The worst case: these people did say that their data goes when they delete the objects themselves.
     let mut mois = agency("mois");
@@ -126,7 +130,8 @@ async fn an_upgrade_an_uninstall_and_a_new_install_lose_no_agency_and_no_pod() {
     let before = snapshot(&client, "mois").await;
     let uid = uid_of(&client, "mois").await;
 
-    helm.install(&["replicas=0", "workers=8"]).await;
+    helm.install(&["replicas=0", "metering.enabled=false", "workers=8"])
+        .await;
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), RELEASE_NAMESPACE);
     let upgraded = serde_json::to_string(&deployments.get("maru-operator").await.unwrap().spec).unwrap();
     assert!(
@@ -150,7 +155,7 @@ async fn an_upgrade_an_uninstall_and_a_new_install_lose_no_agency_and_no_pod() {
     assert!(kept.metadata.deletion_timestamp.is_none());
     assert_eq!(snapshot(&client, "mois").await, before, "while nothing is installed");
 
-    helm.install(&["replicas=0"]).await;
+    helm.install(&["replicas=0", "metering.enabled=false"]).await;
     let operator = start_installed(&cluster, Settings::default()).await;
     apply(&client, &system("mois", "third")).await;
     system_ready(&client, "mois", "third", 30).await;
@@ -325,7 +330,10 @@ const SEEN_ELSEWHERE: [&str; 3] = [
 async fn the_operator_has_the_rights_that_it_needs_and_no_others() {
     let cluster = empty_cluster().await;
     let client = cluster.client().unwrap();
-    Helm::of(&cluster).await.install(&["replicas=0"]).await;
+    Helm::of(&cluster)
+        .await
+        .install(&["replicas=0", "metering.enabled=false"])
+        .await;
     let lease = maru_controller::Lease {
         namespace: RELEASE_NAMESPACE.to_owned(),
         name: "maru-operator".to_owned(),

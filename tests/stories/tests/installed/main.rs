@@ -4,6 +4,7 @@
 
 mod budgets;
 mod charts;
+mod container;
 mod data;
 mod placement;
 mod priced;

@@ -43,7 +43,10 @@ impl Installed {
         let cluster = Cluster::start(options).await.unwrap();
         let client = cluster.client().unwrap();
         grades(&client, cluster.has_real_node()).await;
-        Helm::of(&cluster).await.install(&["replicas=0"]).await;
+        Helm::of(&cluster)
+            .await
+            .install(&["replicas=0", "metering.enabled=false"])
+            .await;
         let operator = start_installed(&cluster, Settings::default()).await;
         for name in ["red", "blue"] {
             apply(&client, &with_people(name)).await;
