@@ -1,5 +1,7 @@
-//! Writes the definitions of all kinds to `crds/manifests` and `charts/maru-crds/templates`; with `--check` it compares
-//! and names what differs.
+//! Writes the definitions of all kinds to `crds/manifests` and `charts/maru-crds/templates`, and a page about them to `docs/reference`; with
+//! `--check` it compares and names what differs.
+
+mod reference;
 
 use std::{
     error::Error,
@@ -46,7 +48,7 @@ fn run(check: bool) -> Result<Vec<PathBuf>, Box<dyn Error>> {
     let plain = root.join("crds/manifests");
     let chart = root.join("charts/maru-crds/templates");
     let manifests = manifests()?;
-    let mut files = Vec::new();
+    let mut files = vec![(root.join("docs/reference/kinds.md"), reference::page(&manifests)?)];
     for manifest in manifests {
         let name = format!("{}.yaml", manifest.plural);
         files.push((plain.join(&name), yaml(&manifest)?));
