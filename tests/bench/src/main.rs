@@ -4,6 +4,8 @@
 mod billing;
 #[cfg(feature = "area-01")]
 mod ground;
+#[cfg(feature = "area-05")]
+mod installing;
 mod kept;
 #[cfg(feature = "area-02")]
 mod report;
@@ -29,6 +31,9 @@ struct Args {
     #[cfg(feature = "area-01")]
     #[command(flatten)]
     ground: ground::Sizes,
+    #[cfg(feature = "area-05")]
+    #[command(flatten)]
+    installing: installing::Parts,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -41,6 +46,10 @@ enum Area {
     #[cfg(feature = "area-02")]
     #[value(name = "02")]
     Billing,
+    /// The main job: image, installation, handover, the story.
+    #[cfg(feature = "area-05")]
+    #[value(name = "05")]
+    Installing,
 }
 
 fn main() -> ExitCode {
@@ -61,6 +70,8 @@ fn measured(args: &Args) -> Result<bool, Box<dyn Error>> {
         Area::Ground => ground::measure(args.ground)?,
         #[cfg(feature = "area-02")]
         Area::Billing => billing::run(args.months)?,
+        #[cfg(feature = "area-05")]
+        Area::Installing => installing::measure(args.installing)?,
     };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.maru");
     print!("{}", kept::keep(&folder, &rows)?);
