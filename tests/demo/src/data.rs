@@ -13,7 +13,7 @@ const AUDIENCE: &str = "maru.dev/usage";
 
 /// Four ministries, four systems, two datasets and two grants.
 pub(crate) async fn ministries(parts: &Parts, postgres: &Postgres, months: &Months) -> Outcome<()> {
-    let (start, end) = (months.start(), months.end()?);
+    let (start, begin, end) = (months.start(), months.current.to_string(), months.end()?);
     let start = ("START", start.as_str());
     parts.say("Four ministries join, and the platform names its prices.");
     parts.apply("agencies.yaml", &[]).await?;
@@ -34,7 +34,7 @@ pub(crate) async fn ministries(parts: &Parts, postgres: &Postgres, months: &Mont
     parts.apply("data.yaml", &server).await?;
     parts.ready(&["dataset", "-A", "--all"]).await?;
     fill(postgres)?;
-    parts.apply("grants.yaml", &[start, ("END", &end)]).await?;
+    parts.apply("grants.yaml", &[("BEGIN", &begin), ("END", &end)]).await?;
     parts.ready(&["datagrant", "-A", "--all"]).await?;
     parts.ready(&["agencysystem", "-A", "--all"]).await?;
     parts.ready(&["systemsubscription", "-A", "--all"]).await?;

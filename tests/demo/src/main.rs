@@ -32,6 +32,7 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> Outcome<()> {
     let arguments = Arguments::parse();
+    let began = std::time::Instant::now();
     println!("\n1. A real Kubernetes starts on this machine.");
     let options = ClusterOptions {
         node_labels: BTreeMap::from([("maru.dev/grade".to_owned(), "Moderate".to_owned())]),
@@ -39,7 +40,7 @@ async fn main() -> Outcome<()> {
         ..ClusterOptions::default()
     };
     let cluster = Cluster::start_reporting(options, Reporter::people()).await?;
-    let parts = Parts::new(cluster)?;
+    let parts = Parts::new(cluster, began)?;
     let played = tokio::select! {
         played = play(&parts, &arguments) => played,
         _ = tokio::signal::ctrl_c() => Err("stopped by Ctrl-C".into()),

@@ -28,7 +28,7 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    pub(crate) fn new(cluster: Cluster) -> Outcome<Self> {
+    pub(crate) fn new(cluster: Cluster, began: Instant) -> Outcome<Self> {
         Ok(Self {
             cluster,
             repository: Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?,
@@ -37,7 +37,7 @@ impl Parts {
                 .map(Path::to_path_buf)
                 .unwrap_or_default(),
             folder: tempfile::Builder::new().prefix("maru-demo-").tempdir()?,
-            began: Instant::now(),
+            began,
             steps: AtomicU32::new(1),
         })
     }
