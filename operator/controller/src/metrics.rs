@@ -54,6 +54,13 @@ pub struct RecordLabels {
     pub outcome: &'static str,
 }
 
+/// What a billing run came to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct BillingLabels {
+    /// `Previewed`, `Open` or `Issued`; else the reason that the run's condition gives, such as `Failed`.
+    pub outcome: &'static str,
+}
+
 /// All metrics of the operator.
 #[derive(Debug)]
 pub struct Metrics {
@@ -86,6 +93,8 @@ pub struct Metrics {
     pub metering_waiting: Family<SourceLabels, Gauge<i64, AtomicI64>>,
     /// The hour, in seconds since 1970, before which everything is recorded.
     pub metering_closed: Family<SourceLabels, Gauge<i64, AtomicI64>>,
+    /// Billing runs that were worked out.
+    pub billing_turns: Family<BillingLabels, Counter>,
 }
 
 impl Default for Metrics {
@@ -106,9 +115,15 @@ impl Default for Metrics {
             metering_objects: Family::default(),
             metering_waiting: Family::default(),
             metering_closed: Family::default(),
+            billing_turns: Family::default(),
         };
         metrics.register();
         metrics.register_metering();
+        metrics.registry.register(
+            "billing_turns",
+            "Times that a billing run was worked out, by what it came to",
+            metrics.billing_turns.clone(),
+        );
         metrics
     }
 }
@@ -200,6 +215,11 @@ impl Metrics {
         self.metering_failures
             .get_or_create(&RecordLabels { source, outcome })
             .inc();
+    }
+
+    /// Counts what working a billing run out came to.
+    pub fn billed(&self, outcome: &'static str) {
+        self.billing_turns.get_or_create(&BillingLabels { outcome }).inc();
     }
 
     /// The metrics in the OpenMetrics text format.

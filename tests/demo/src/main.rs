@@ -11,6 +11,7 @@ mod process;
 mod research;
 mod simulated;
 mod traffic;
+mod watch;
 mod web;
 
 use clap::Parser;
@@ -73,6 +74,7 @@ async fn story(parts: &Parts) -> Outcome<()> {
     let postgres = install::postgres(parts)?;
     install::images(parts).await?;
     install::charts(parts, &postgres).await?;
+    let prometheus = watch::Prometheus::start(parts).await?;
     data::ministries(parts, &postgres, &months).await?;
     data::asked(parts).await?;
     let traffic = traffic::Traffic::new(parts)?;
@@ -81,6 +83,6 @@ async fn story(parts: &Parts) -> Outcome<()> {
     let told = months::closed(parts, &postgres, &months).await?;
     months::drafted(parts, &months).await?;
     research::october(parts).await?;
-    bills::table(&told)?;
-    Ok(())
+    prometheus.looked_at(parts).await?;
+    bills::table(&told)
 }

@@ -30,7 +30,10 @@ impl Prometheus {
         let log = std::fs::File::create(parts.folder.path().join("prometheus.log"))?;
         let process = Command::new(maru_test_cluster::prometheus().await?)
             .arg(format!("--config.file={}", file.display()))
-            .arg(format!("--storage.tsdb.path={}", parts.folder.path().join("prometheus").display()))
+            .arg(format!(
+                "--storage.tsdb.path={}",
+                parts.folder.path().join("prometheus").display()
+            ))
             .arg(format!("--web.listen-address={address}"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -50,7 +53,10 @@ impl Prometheus {
         let rules = eventually("every rule to be evaluated", async || {
             let answer = self.asked("rules").await?;
             let groups = answer["data"]["groups"].as_array().into_iter().flatten();
-            let rules: Vec<Value> = groups.flat_map(|group| group["rules"].as_array().into_iter().flatten()).cloned().collect();
+            let rules: Vec<Value> = groups
+                .flat_map(|group| group["rules"].as_array().into_iter().flatten())
+                .cloned()
+                .collect();
             match rules.iter().find(|rule| rule["health"] != "ok") {
                 Some(rule) => Err(rule.to_string().into()),
                 None => Ok((!rules.is_empty()).then_some(rules)),
@@ -59,7 +65,15 @@ impl Prometheus {
         .await?;
         let firing = rules.iter().filter(|rule| rule["state"] == "firing");
         let firing: Vec<&str> = firing.filter_map(|rule| rule["name"].as_str()).collect();
-        println!("     {} rules, all evaluated; alerts: {}", rules.len(), if firing.is_empty() { "none".to_owned() } else { firing.join(", ") });
+        println!(
+            "     {} rules, all evaluated; alerts: {}",
+            rules.len(),
+            if firing.is_empty() {
+                "none".to_owned()
+            } else {
+                firing.join(", ")
+            }
+        );
         for query in [
             "maru_leader",
             "sum by (kind) (maru_objects)",
@@ -74,14 +88,20 @@ impl Prometheus {
                     .filter(|(name, _)| !["__name__", "instance", "job"].contains(&name.as_str()))
                     .map(|(name, value)| format!("{name}={}", value.as_str().unwrap_or_default()))
                     .collect();
-                println!("     {:<32} {}", labels.join(" "), sample["value"][1].as_str().unwrap_or_default());
+                println!(
+                    "     {:<32} {}",
+                    labels.join(" "),
+                    sample["value"][1].as_str().unwrap_or_default()
+                );
             }
         }
         Ok(())
     }
 
     async fn asked(&self, what: &str) -> Outcome<Value> {
-        let (status, answer) = Web::new().get(&format!("http://{}/api/v1/{what}", self.address)).await?;
+        let (status, answer) = Web::new()
+            .get(&format!("http://{}/api/v1/{what}", self.address))
+            .await?;
         if status.is_success() {
             return Ok(answer);
         }

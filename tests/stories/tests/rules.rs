@@ -16,7 +16,14 @@ async fn promtool(arguments: &[&str]) -> String {
 
 #[tokio::test]
 async fn every_rule_is_one_and_every_alert_comes_when_it_should_and_only_then() {
-    let checked = promtool(&["check", "rules", "--lint=all", "--lint-fatal", "charts/maru/rules/maru.yaml"]).await;
+    let checked = promtool(&[
+        "check",
+        "rules",
+        "--lint=all",
+        "--lint-fatal",
+        "charts/maru/rules/maru.yaml",
+    ])
+    .await;
     assert!(checked.contains("SUCCESS"), "{checked}");
     let tested = promtool(&["test", "rules", "tests/rules/maru.yaml"]).await;
     assert!(tested.contains("SUCCESS"), "{tested}");
@@ -31,10 +38,16 @@ fn each_alert_is_tried_and_the_page_says_what_to_do() {
         read("tests/rules/maru.yaml"),
         read("docs/metrics.md"),
     );
-    let alerts: Vec<&str> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    let alerts: Vec<&str> = rules
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "))
+        .collect();
     assert!(alerts.len() >= 10, "{alerts:?}");
     for alert in alerts {
         assert!(tests.contains(&format!("alertname: {alert}")), "no test tries {alert}");
-        assert!(page.contains(&format!("| `{alert}` |")), "docs/metrics.md does not name {alert}");
+        assert!(
+            page.contains(&format!("| `{alert}` |")),
+            "docs/metrics.md does not name {alert}"
+        );
     }
 }

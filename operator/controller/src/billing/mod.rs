@@ -105,6 +105,7 @@ pub async fn run(
                 said = turn => said,
             };
             let again = said.is_failure();
+            metrics.billed(said.reason());
             match report::write(&runs, &run, said, now).await {
                 Ok(()) if !again => {
                     worked.insert(run.name_any(), due);

@@ -73,6 +73,14 @@ pub(super) enum Said {
 }
 
 impl Said {
+    /// What it came to, in one word: the reason that the run's condition gives.
+    pub(super) fn reason(&self) -> &'static str {
+        match self {
+            Self::Worked(outcome) => ready(outcome.stage).1,
+            Self::Failed(trouble) => trouble.reason(),
+        }
+    }
+
     /// Whether it is worth trying again before the next hour.
     pub(super) fn is_failure(&self) -> bool {
         matches!(self, Self::Failed(trouble) if !matches!(trouble, Trouble::Refused(_)))
@@ -116,6 +124,15 @@ pub(super) async fn write(
     Ok(())
 }
 
+/// Status and reason of the condition `Ready`.
+fn ready(stage: Stage) -> (&'static str, &'static str) {
+    match stage {
+        Stage::Preview => ("True", "Previewed"),
+        Stage::Open { .. } => ("False", "Open"),
+        Stage::Issued => ("True", "Issued"),
+    }
+}
+
 fn worked(outcome: &Outcome) -> BillingRunStatus {
     let total: Exact = outcome.pages.iter().map(|page| &page.statement().total).sum();
     let numbers: Vec<&str> = outcome.pages.iter().filter_map(Page::number).collect();
@@ -128,11 +145,7 @@ fn worked(outcome: &Outcome) -> BillingRunStatus {
     for warning in &outcome.warnings {
         message = format!("{message}; {warning}");
     }
-    let (status, reason) = match outcome.stage {
-        Stage::Preview => ("True", "Previewed"),
-        Stage::Open { .. } => ("False", "Open"),
-        Stage::Issued => ("True", "Issued"),
-    };
+    let (status, reason) = ready(outcome.stage);
     BillingRunStatus {
         observed_generation: None,
         conditions: vec![condition(status, reason, &message)],

@@ -1,6 +1,6 @@
 //! `docs/metrics.md` is held against what `/metrics` serves.
 
-use super::{KindLabels, Metrics, ReconcileLabels, RecordLabels, SourceLabels, WriteLabels};
+use super::{BillingLabels, KindLabels, Metrics, ReconcileLabels, RecordLabels, SourceLabels, WriteLabels};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
@@ -24,6 +24,7 @@ fn filled() -> Metrics {
         metering_objects,
         metering_waiting,
         metering_closed,
+        billing_turns,
     } = &metrics;
     let (kind, outcome, source) = ("Agency", "Done", "pods");
     reconciles.get_or_create(&ReconcileLabels { kind, outcome }).inc();
@@ -32,6 +33,7 @@ fn filled() -> Metrics {
     for family in [drift_healed, deviations_undone, watch_errors] {
         family.get_or_create(&KindLabels { kind }).inc();
     }
+    billing_turns.get_or_create(&BillingLabels { outcome }).inc();
     objects.get_or_create(&KindLabels { kind }).set(1);
     for family in [usage_records, metering_failures] {
         family.get_or_create(&RecordLabels { source, outcome }).inc();
