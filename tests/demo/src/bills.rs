@@ -40,6 +40,9 @@ pub(crate) fn table(closed: &[Closed]) -> Outcome<()> {
         if place > 0 {
             let corrected = sum(&month.bills, true)?;
             differs |= !corrected.is_zero();
+            if !month.bills.iter().any(corrects) {
+                continue;
+            }
             println!(
                 "   Its corrections of {} move cost between ministries: their sum is {}.",
                 closed[place - 1].period,
@@ -51,6 +54,12 @@ pub(crate) fn table(closed: &[Closed]) -> Outcome<()> {
         return Err("the bills do not add up to what was to be recovered".into());
     }
     Ok(())
+}
+
+/// Whether a bill corrects an earlier one.
+fn corrects(bill: &Value) -> bool {
+    let lines = bill["spec"]["lines"].as_array();
+    lines.is_some_and(|lines| lines.iter().any(|line| line["corrects"].is_string()))
 }
 
 fn row(bill: &Value) -> Outcome<()> {

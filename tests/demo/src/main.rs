@@ -77,7 +77,7 @@ async fn story(parts: &Parts) -> Outcome<()> {
     let prometheus = watch::Prometheus::start(parts).await?;
     data::ministries(parts, &postgres, &months).await?;
     data::asked(parts).await?;
-    let traffic = traffic::Traffic::new(parts)?;
+    let traffic = traffic::Traffic::new(parts);
     traffic.requests_and_a_kill(parts).await?;
     data::revoked(parts).await?;
     let told = months::closed(parts, &postgres, &months).await?;

@@ -43,12 +43,30 @@ pub(crate) async fn closed(parts: &Parts, postgres: &Postgres, months: &Months) 
     ));
     let noons = calendar::noons(months.first)?;
     report(parts, &[event("late", noons[14], LATE.0, LATE.1)]).await?;
-    parts.say(&format!(
-        "{} is closed. Its bills correct the month before.",
-        calendar::name(months.second)
-    ));
+    parts.say(&format!("{} is closed.", calendar::name(months.second)));
     let second = close(parts, postgres, months.second).await?;
+    corrected(&second);
     Ok(vec![first, second])
+}
+
+/// Says which lines correct an earlier bill.
+fn corrected(month: &Closed) {
+    let mut lines = 0;
+    for bill in &month.bills {
+        for line in bill["spec"]["lines"].as_array().into_iter().flatten() {
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            if line["corrects"].is_string() {
+                lines += 1;
+                let (agency, amount) = (text(&bill["spec"]["agency"]), text(&line["amount"]));
+                println!("     {agency}: {amount} KRW corrects {}", text(&line["corrects"]));
+            }
+        }
+    }
+    if lines == 0 {
+        println!(
+            "     The late requests are recorded and on no bill: the operator issues no corrections yet (README, limits)."
+        );
+    }
 }
 
 fn usage_of(month: Date) -> Outcome<Vec<Value>> {

@@ -138,5 +138,5 @@ pub(crate) async fn finish(command: &mut Command) -> Outcome<String> {
 
 /// Text as the demonstration shows what others say.
 pub(crate) fn indented(text: &str) -> String {
-    text.lines().map(|line| format!("     {line}\n")).collect()
+    text.lines().flat_map(|line| ["     ", line, "\n"]).collect()
 }

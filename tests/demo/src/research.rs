@@ -38,6 +38,7 @@ pub(crate) async fn october(parts: &Parts) -> Outcome<()> {
         let agency = bill["agency"].as_str().unwrap_or_default();
         let (mut own, mut amount) = (Exact::default(), Exact::default());
         for line in bill["lines"].as_array().into_iter().flatten() {
+            // Lines of the pool have no quantity.
             own += line["quantity"].as_str().unwrap_or("0").parse::<Exact>()?;
             amount += line["amount"].as_str().unwrap_or("0").parse::<Exact>()?;
         }

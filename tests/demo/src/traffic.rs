@@ -20,12 +20,12 @@ pub(crate) struct Traffic {
 }
 
 impl Traffic {
-    pub(crate) fn new(parts: &Parts) -> Outcome<Self> {
+    pub(crate) fn new(parts: &Parts) -> Self {
         parts.say("The ministries send documents. Each request is counted, and reported as a CloudEvent that is sent until it is recorded.");
-        Ok(Self {
+        Self {
             web: Web::new(),
             sent: Arc::default(),
-        })
+        }
     }
 
     /// Rounds of requests: before, during and after a kill of the operator, while the system is scaled.
