@@ -257,7 +257,7 @@ mod tests {
     #[test]
     fn a_small_layer_holds_the_same_files_under_the_same_digest() {
         let difference = |layer| {
-            let blobs = blobs(&archive("maru.dev/hello:1", &program(&[7; 100_000]), layer).unwrap());
+            let blobs = blobs(&archive("maru.dev/hello:1", &program(&[7; 10_000]), layer).unwrap());
             let config: Value = serde_json::from_slice(&blobs[1].1).unwrap();
             (blobs[0].1.clone(), config["rootfs"]["diff_ids"][0].clone())
         };
