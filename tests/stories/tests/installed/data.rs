@@ -36,7 +36,10 @@ async fn asked(client: &Client, view: &str) -> Result<usize, String> {
 async fn the_operator_as_installed_carries_out_grants_and_reads_no_other_secret() {
     let cluster = empty_cluster().await;
     let client = &cluster.client().unwrap();
-    Helm::of(&cluster).await.install(&["replicas=0", "metering.enabled=false"]).await;
+    Helm::of(&cluster)
+        .await
+        .install(&["replicas=0", "metering.enabled=false"])
+        .await;
     let server = Postgres::start(&PostgresOptions::default()).unwrap();
     make_admin(&server);
     let settings = Settings {
