@@ -57,6 +57,31 @@ pub struct Recovery {
     pub next_unit_price: Option<Exact>,
 }
 
+impl Carry {
+    /// What the books have, with what is another one in `is` than in `was`.
+    pub(crate) fn changed_as(&self, was: &Self, is: &Self) -> Self {
+        Self {
+            pools: changed(&self.pools, &was.pools, &is.pools),
+            accounts: changed(&self.accounts, &was.accounts, &is.accounts),
+        }
+    }
+}
+
+fn changed<T: Clone + PartialEq>(
+    booked: &BTreeMap<String, T>,
+    was: &BTreeMap<String, T>,
+    is: &BTreeMap<String, T>,
+) -> BTreeMap<String, T> {
+    let mut all = booked.clone();
+    for key in was.keys().chain(is.keys()).filter(|key| was.get(*key) != is.get(*key)) {
+        match is.get(key) {
+            Some(now) => all.insert(key.clone(), now.clone()),
+            None => all.remove(key),
+        };
+    }
+    all
+}
+
 /// What a month adds to an account.
 pub(crate) struct Booked<'a> {
     pub(crate) month: Month,

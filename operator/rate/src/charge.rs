@@ -114,6 +114,25 @@ pub struct Allocation {
     pub ratio: Exact,
     /// The whole, in the bill's currency.
     pub total: Exact,
+    /// What the ratio comes from, where it comes from figures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basis: Option<Box<Basis>>,
+}
+
+/// What a ratio comes from: `fixed × weight / weights + (1 − fixed) × used / all_used`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Basis {
+    /// The part that is split by weight; the rest is split by use.
+    pub fixed: Exact,
+    /// The agency's weight, for the part of the period in which it took part.
+    pub weight: Exact,
+    /// The weights of all who take part.
+    pub weights: Exact,
+    /// What the agency used of the driver.
+    pub used: Exact,
+    /// What all who take part used of it.
+    pub all_used: Exact,
 }
 
 /// By what a shared cost is split.

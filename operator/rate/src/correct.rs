@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use maru_meter::{Exact, Interval};
 
-use crate::charge::{Charge, Correction, Line, Statement};
+use crate::charge::{Allocation, Basis, Charge, Correction, Line, Pricing, Statement};
 use crate::period::Month;
 use crate::recover::LinesByAgency;
 
 /// What stands on bills for a period, as it was last stated, by agency.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Standing(BTreeMap<String, Vec<Entered>>);
 
 /// A line as it was last billed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Entered {
     line: Line,
     /// Bill and line.
@@ -40,27 +40,69 @@ impl Standing {
         for (line, number) in statement.lines.iter().zip(1..) {
             let inside = interval.start <= line.interval.start && line.interval.end <= interval.end;
             if inside && line.correction != Some(Correction::Reversal) {
-                let stated = Line {
-                    tax: Exact::ZERO,
-                    corrects: None,
-                    correction: None,
-                    ..line.clone()
-                };
                 self.0.entry(statement.agency.clone()).or_default().push(Entered {
-                    line: stated,
+                    line: bare(line),
                     at: format!("{month}/{number}"),
                 });
             }
         }
     }
 
+    /// Takes in what an issued bill says of a period that lasted for `interval`: what it states stands, and what it takes back no longer does.
+    pub(crate) fn enter_issued(&mut self, statement: &Statement, number: &str, interval: Interval) {
+        let standing = self.0.entry(statement.agency.clone()).or_default();
+        for (line, place) in statement.lines.iter().zip(1..) {
+            if line.correction == Some(Correction::Reversal) {
+                let taken = line.corrects.as_ref();
+                if let Some(taken) = standing.iter().position(|entered| Some(&entered.at) == taken) {
+                    standing.remove(taken);
+                }
+            } else if interval.start <= line.interval.start && line.interval.end <= interval.end {
+                standing.push(Entered {
+                    line: bare(line),
+                    at: format!("{number}/{place}"),
+                });
+            }
+        }
+    }
+
+    /// The lines that take back and state anew what is another one in `now` than in `before`; nothing else is touched, also where
+    /// it stands otherwise.
+    pub(crate) fn correct_changed(&mut self, before: LinesByAgency, now: LinesByAgency) -> LinesByAgency {
+        let mut before = items_of(before);
+        let mut found = LinesByAgency::new();
+        for (agency, now) in items_of(now) {
+            let mut before = before.remove(&agency).unwrap_or_default();
+            let mut standing = by_item(self.0.remove(&agency).unwrap_or_default(), |entered| {
+                item(&entered.line)
+            });
+            let mut corrections = Vec::new();
+            let mut correct = |item: Item, before: &[Line], now: Vec<Line>| {
+                if !same(before.iter().collect(), now.iter().collect()) {
+                    let standing = standing.remove(&item).unwrap_or_default();
+                    if !stands(&standing, &now) {
+                        anew(&standing, now, &mut corrections);
+                    }
+                }
+            };
+            for (item, now) in now {
+                let before = before.remove(&item).unwrap_or_default();
+                correct(item, &before, now);
+            }
+            for (item, before) in before {
+                correct(item, &before, Vec::new());
+            }
+            if !corrections.is_empty() {
+                found.insert(agency, corrections);
+            }
+        }
+        found
+    }
+
     /// The lines that take back and state anew what differs from `now`. What they take back stands no longer; what they state stands once it
     /// is entered.
     pub(crate) fn correct(&mut self, now: LinesByAgency) -> LinesByAgency {
-        let mut now: BTreeMap<String, BTreeMap<Item, Vec<Line>>> = now
-            .into_iter()
-            .map(|(agency, lines)| (agency, by_item(lines, item)))
-            .collect();
+        let mut now = items_of(now);
         let agencies: BTreeSet<String> = self.0.keys().chain(now.keys()).cloned().collect();
         let mut found = LinesByAgency::new();
         for agency in agencies {
@@ -70,7 +112,7 @@ impl Standing {
             let mut standing = Vec::new();
             for (item, before) in by_item(before, |entered| item(&entered.line)) {
                 let now = now.remove(&item).unwrap_or_default();
-                if same(&before, &now) {
+                if stands(&before, &now) {
                     standing.extend(before);
                 } else {
                     anew(&before, now, &mut corrections);
@@ -98,13 +140,66 @@ fn by_item<T>(all: Vec<T>, item: impl Fn(&T) -> Item) -> BTreeMap<Item, Vec<T>> 
     items
 }
 
-/// Whether an item stands as it should. A bill's lines are in the order of a bill; those of a system, each by its time.
-fn same(before: &[Entered], now: &[Line]) -> bool {
-    let mut now: Vec<&Line> = now.iter().collect();
-    now.sort_by(|one, other| one.order(other));
-    let mut before: Vec<&Line> = before.iter().map(|entered| &entered.line).collect();
+fn items_of(lines: LinesByAgency) -> BTreeMap<String, BTreeMap<Item, Vec<Line>>> {
+    let agencies = lines.into_iter();
+    agencies.map(|(agency, lines)| (agency, by_item(lines, item))).collect()
+}
+
+/// A line without what the bill that it stands on gave it.
+fn bare(line: &Line) -> Line {
+    Line {
+        tax: Exact::ZERO,
+        corrects: None,
+        correction: None,
+        ..line.clone()
+    }
+}
+
+/// Whether an item stands as it should, as far as figures are written down: fractions that have no end are rounded in the books.
+fn stands(before: &[Entered], now: &[Line]) -> bool {
+    let before: Vec<Line> = before.iter().map(|entered| written(&entered.line)).collect();
+    let now: Vec<Line> = now.iter().map(written).collect();
+    same(before.iter().collect(), now.iter().collect())
+}
+
+/// Whether lines say the same. A bill's lines are in the order of a bill; those of a system, each by its time.
+fn same(mut before: Vec<&Line>, mut now: Vec<&Line>) -> bool {
     before.sort_by(|one, other| one.order(other));
+    now.sort_by(|one, other| one.order(other));
     before == now
+}
+
+/// A line with its figures as they are written down.
+fn written(line: &Line) -> Line {
+    let figure = |figure: &Exact| figure.to_string().parse().unwrap_or_else(|_| figure.clone());
+    let pricing = line.pricing.as_deref().map(|pricing| Pricing {
+        exchange_rate: figure(&pricing.exchange_rate),
+        list_price: pricing.list_price.as_ref().map(figure),
+        package_size: pricing.package_size.as_ref().map(figure),
+        ..pricing.clone()
+    });
+    let allocation = line.allocation.as_deref().map(|allocation| Allocation {
+        ratio: figure(&allocation.ratio),
+        total: figure(&allocation.total),
+        basis: allocation.basis.as_deref().map(|basis| {
+            Box::new(Basis {
+                fixed: figure(&basis.fixed),
+                weight: figure(&basis.weight),
+                weights: figure(&basis.weights),
+                used: figure(&basis.used),
+                all_used: figure(&basis.all_used),
+            })
+        }),
+        ..allocation.clone()
+    });
+    Line {
+        quantity: line.quantity.as_ref().map(figure),
+        unit_price: line.unit_price.as_ref().map(figure),
+        amount: figure(&line.amount),
+        pricing: pricing.map(Arc::new),
+        allocation: allocation.map(Box::new),
+        ..line.clone()
+    }
 }
 
 fn anew(before: &[Entered], now: Vec<Line>, corrections: &mut Vec<Line>) {

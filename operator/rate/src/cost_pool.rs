@@ -9,7 +9,7 @@ use maru_meter::{Exact, Interval};
 
 use crate::amortise::date;
 use crate::card::amount;
-use crate::charge::{Allocation, AllocationMethod, Charge, Line};
+use crate::charge::{Allocation, AllocationMethod, Basis, Charge, Line};
 use crate::cost::CostPlan;
 use crate::pool::window;
 use crate::rating::{NegativeIdle, RateError};
@@ -174,6 +174,7 @@ impl SystemCosts<'_> {
                         method: AllocationMethod::Whole,
                         ratio: Exact::ONE,
                         total: amount.clone(),
+                        basis: None,
                     };
                     found.push((agency.clone(), self.pool_line(shares.name, charge, amount, allocation)));
                 }
@@ -191,6 +192,13 @@ impl SystemCosts<'_> {
                             method: AllocationMethod::Use,
                             ratio: own.checked_div(&used).unwrap_or_default(),
                             total: amount.clone(),
+                            basis: Some(Box::new(Basis {
+                                fixed: Exact::ZERO,
+                                weight: Exact::ZERO,
+                                weights: Exact::ZERO,
+                                used: own.clone(),
+                                all_used: used.clone(),
+                            })),
                         };
                         self.pool_line(shares.name, charge, part, allocation)
                     });

@@ -53,7 +53,7 @@ struct Billed {
 
 /// What a bill says of earlier periods.
 #[derive(Debug, Default)]
-struct Corrections {
+pub(crate) struct Corrections {
     lines: LinesByAgency,
     recoveries: Vec<Recovery>,
     warnings: Vec<String>,
@@ -207,26 +207,9 @@ impl Billed {
             recovered,
             warnings,
         } = worked;
-        for (agency, lines) in self.standing.correct(lines) {
-            corrections.lines.entry(agency).or_default().extend(lines);
-        }
-        for now in &recovered.recoveries {
-            let before = self.recoveries.iter().find(|before| before.system == now.system);
-            let before = before.map(|before| (&before.cost, &before.charged));
-            let (cost, charged) = before.map_or((now.cost.clone(), now.charged.clone()), |(cost, charged)| {
-                (&now.cost - cost, &now.charged - charged)
-            });
-            if !cost.is_zero() || !charged.is_zero() {
-                corrections.recoveries.push(Recovery {
-                    cost,
-                    charged,
-                    ..now.clone()
-                });
-            }
-        }
-        let news = warnings.iter().filter(|warning| !self.warnings.contains(warning));
-        let news = news.map(|warning| format!("{} as it is corrected: {warning}", period.month));
-        corrections.warnings.extend(news);
+        corrections.lines(self.standing.correct(lines));
+        corrections.recoveries(&self.recoveries, &recovered.recoveries);
+        corrections.news(&self.warnings, &warnings, period);
         self.carry_out = recovered.carry;
         self.recoveries = recovered.recoveries;
         self.warnings = warnings;
@@ -234,8 +217,39 @@ impl Billed {
 }
 
 impl Corrections {
+    /// Adds lines.
+    pub(crate) fn lines(&mut self, found: LinesByAgency) {
+        for (agency, lines) in found {
+            self.lines.entry(agency).or_default().extend(lines);
+        }
+    }
+
+    /// Adds by how much the recoveries of a period are others.
+    pub(crate) fn recoveries(&mut self, before: &[Recovery], now: &[Recovery]) {
+        for now in now {
+            let before = before.iter().find(|before| before.system == now.system);
+            let (cost, charged) = before.map_or((now.cost.clone(), now.charged.clone()), |before| {
+                (&now.cost - &before.cost, &now.charged - &before.charged)
+            });
+            if !cost.is_zero() || !charged.is_zero() {
+                self.recoveries.push(Recovery {
+                    cost,
+                    charged,
+                    ..now.clone()
+                });
+            }
+        }
+    }
+
+    /// Adds what was not said of a period before.
+    pub(crate) fn news(&mut self, before: &[String], now: &[String], period: Period) {
+        let news = now.iter().filter(|warning| !before.contains(warning));
+        let news = news.map(|warning| format!("{} as it is corrected: {warning}", period.month));
+        self.warnings.extend(news);
+    }
+
     /// Puts them on the bills of a period.
-    fn on(self, mut worked: Worked) -> Worked {
+    pub(crate) fn on(self, mut worked: Worked) -> Worked {
         for (agency, lines) in self.lines {
             worked.lines.entry(agency).or_default().extend(lines);
         }

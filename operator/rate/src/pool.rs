@@ -8,7 +8,7 @@ use maru_crds::{OnNoUsage, RetirementPolicy};
 use maru_meter::{Exact, Interval};
 
 use crate::book::PriceBook;
-use crate::charge::{Allocation, AllocationMethod, Charge};
+use crate::charge::{Allocation, AllocationMethod, Basis, Charge};
 use crate::period::{Month, Period};
 use crate::split::largest_remainder;
 use crate::world::{Sharing, System, World};
@@ -121,6 +121,7 @@ impl Pool<'_> {
                     method: AllocationMethod::Whole,
                     ratio: Exact::ONE,
                     total: total.clone(),
+                    basis: None,
                 };
                 split.parts.push(Part {
                     agency: self.owner.to_owned(),
@@ -138,7 +139,7 @@ impl Pool<'_> {
             split.carried += total - &now;
             let amounts = largest_remainder(&now, self.book.line_places(), &ratios.each);
             let shares = self.participants.iter().zip(&ratios.each).zip(amounts);
-            split.parts.extend(shares.map(|((participant, ratio), amount)| Part {
+            let parts = shares.enumerate().map(|(place, ((participant, ratio), amount))| Part {
                 agency: participant.agency.clone(),
                 charge: *charge,
                 amount,
@@ -146,8 +147,10 @@ impl Pool<'_> {
                     method: ratios.method,
                     ratio: ratio.clone(),
                     total: now.clone(),
+                    basis: self.basis(place, ratios.method).map(Box::new),
                 },
-            }));
+            });
+            split.parts.extend(parts);
         }
         split
     }
@@ -188,6 +191,28 @@ impl Pool<'_> {
             OnNoUsage::CarryForward if !self.ends() => ratios(AllocationMethod::Weight, by_weight, fixed),
             OnNoUsage::CarryForward | OnNoUsage::ByWeight => ratios(AllocationMethod::Weight, by_weight, &Exact::ONE),
         }
+    }
+
+    /// What the ratio of the participant at a place comes from, where it follows from weights and use alone.
+    fn basis(&self, place: usize, method: AllocationMethod) -> Option<Basis> {
+        let weights: Exact = self.participants.iter().map(|participant| &participant.weight).sum();
+        let all_used: Exact = self.driver_use.iter().sum();
+        let fixed = match method {
+            AllocationMethod::Whole => return None,
+            AllocationMethod::Weight => Exact::ONE,
+            AllocationMethod::WeightAndUse | AllocationMethod::Use => self.sharing.fixed_share.clone(),
+        };
+        let by_use = fixed != Exact::ONE;
+        if (by_use && all_used.is_zero()) || (!fixed.is_zero() && weights.is_zero()) {
+            return None;
+        }
+        Some(Basis {
+            fixed,
+            weight: self.participants.get(place)?.weight.clone(),
+            weights,
+            used: self.driver_use.get(place)?.clone(),
+            all_used,
+        })
     }
 
     /// Weights over their sum; where all are zero, the owner.

@@ -1,11 +1,13 @@
 //! Rate cards and usage in a few words.
 #![allow(dead_code, clippy::unwrap_used, reason = "each test file uses a part of it")]
 
+pub(crate) mod eventful;
+
 use std::fmt::Write;
 
 use maru_crds::RateCardSpec;
 use maru_meter::UsageRecord;
-use maru_rate::{Course, Period, RateError, Rated, Usage, World, card};
+use maru_rate::{Billed, Carry, Course, Month, Period, RateError, Rated, Reopened, Statement, Usage, World, card};
 
 /// A rate card that is written piece by piece.
 pub(crate) struct Card {
@@ -119,6 +121,43 @@ impl Card {
         course.rate(&maru_rate::Carry::default()).unwrap()
     }
 
+    /// The same month by month, with nothing but the books between them: what was issued, read back as it was written.
+    pub(crate) fn by_the_books(&self, world: &World, months: &str, records: &[UsageRecord]) -> Vec<Rated> {
+        let book = card::read(&self.spec()).unwrap();
+        let months = Month::range(months).unwrap();
+        let periods: Vec<Period> = months
+            .into_iter()
+            .map(|month| Period::new(month, &book.zone).unwrap())
+            .collect();
+        let known_by = |period: Period, at: Period| {
+            let mut usage = Usage::new(&book, world, period);
+            let issued = at.interval.end + Course::GRACE;
+            for record in records
+                .iter()
+                .filter(|record| record.recorded_at.is_none_or(|known| known <= issued))
+            {
+                usage.add(record).unwrap();
+            }
+            usage
+        };
+        let mut all: Vec<Rated> = Vec::new();
+        for (place, period) in periods.iter().enumerate() {
+            let billed = periods[..place].iter().map(|earlier| Billed {
+                before: known_by(*earlier, periods[place - 1]),
+                now: known_by(*earlier, *period),
+            });
+            let mut reopened = Reopened::new(&book, Carry::default(), billed);
+            for rated in &all {
+                for statement in rated.statements() {
+                    reopened.bill(&rated.month().to_string(), &as_written(statement));
+                }
+            }
+            let carry = all.last().map_or(Carry::default(), |rated| rated.carry().clone());
+            all.push(reopened.rate(known_by(*period, *period), &carry).unwrap());
+        }
+        all
+    }
+
     pub(crate) fn try_rate(&self, month: &str, records: &[UsageRecord]) -> Result<Rated, RateError> {
         let book = card::read(&self.spec()).unwrap();
         let mut world = World::default();
@@ -141,6 +180,11 @@ impl Card {
         assert_eq!(rated.statements().len(), 1);
         print(&rated.statements()[0])
     }
+}
+
+/// A statement as the ledger gives it back.
+pub(crate) fn as_written(statement: &Statement) -> Statement {
+    serde_json::from_value(serde_json::to_value(statement).unwrap()).unwrap()
 }
 
 pub(crate) fn print(statement: &maru_rate::Statement) -> String {
