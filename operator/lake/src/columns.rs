@@ -219,6 +219,11 @@ pub(crate) fn day_of(moment: Timestamp) -> String {
     moment.strftime("%Y-%m-%d").to_string()
 }
 
+/// Where a day begins, in UTC.
+pub(crate) fn start_of_day(day: &str) -> Option<Timestamp> {
+    format!("{day}T00:00:00Z").parse().ok()
+}
+
 fn completeness_name(completeness: Completeness) -> &'static str {
     match completeness {
         Completeness::Complete => "Complete",

@@ -19,6 +19,7 @@ mod place;
 mod sum;
 mod table;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -98,7 +99,8 @@ impl Lake {
         self.read_files(period, self.wait(self.table.files(Some(version)))?)
     }
 
-    /// Gives each record of a period, as the table was at a version, once and a file at a time, in no order.
+    /// Gives each record of a period, as the table was at a version, once and a file at a time: day by day in UTC by their
+    /// start, and in no order inside of a day.
     pub fn each_at<E: From<LakeError>>(
         &self,
         version: u64,
@@ -121,6 +123,29 @@ impl Lake {
     pub fn version(&self) -> Result<Option<u64>, LakeError> {
         let table = self.wait(self.table.load(None))?;
         Ok(table.and_then(|table| table.version()))
+    }
+
+    /// The start of the earliest day (in UTC) that has more records in a version than it had in an earlier one; nothing where none has. `None` is the
+    /// table before there was one. Days that were retired in between, and those before them, are left out. Only the log is read.
+    pub fn more_since(&self, before: Option<u64>, now: Option<u64>) -> Result<Option<Timestamp>, LakeError> {
+        let (before, now) = (self.records_by_day(before)?, self.records_by_day(now)?);
+        let count = |days: &BTreeMap<String, u64>, day: &str| days.get(day).copied().unwrap_or_default();
+        let retired = before.keys().rfind(|day| count(&now, day) < count(&before, day));
+        // Records are never changed where they are: a day that has as many has the same.
+        let first = now
+            .keys()
+            .find(|day| Some(*day) > retired && count(&now, day) > count(&before, day));
+        Ok(first.map(|day| columns::start_of_day(day).unwrap_or(Timestamp::MIN)))
+    }
+
+    fn records_by_day(&self, version: Option<u64>) -> Result<BTreeMap<String, u64>, LakeError> {
+        let mut days = BTreeMap::new();
+        if version.is_some() {
+            for file in self.wait(self.table.files(version))? {
+                *days.entry(file.day).or_default() += file.rows;
+            }
+        }
+        Ok(days)
     }
 
     fn read_files(&self, period: Interval, files: Vec<DataFile>) -> Result<Vec<UsageRecord>, LakeError> {
@@ -161,7 +186,9 @@ fn of_period(files: Vec<DataFile>, period: Interval) -> Vec<DataFile> {
     let first = columns::day_of(period.start.checked_sub(LONGEST).unwrap_or(Timestamp::MIN));
     let last = columns::day_of(period.end);
     let wanted = |file: &DataFile| first <= file.day && file.day <= last && file.may_touch(period.start, period.end);
-    files.into_iter().filter(wanted).collect()
+    let mut files: Vec<DataFile> = files.into_iter().filter(wanted).collect();
+    files.sort_by(|a, b| (&a.day, &a.path).cmp(&(&b.day, &b.path)));
+    files
 }
 
 fn touches(record: &UsageRecord, period: Interval) -> bool {

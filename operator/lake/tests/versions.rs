@@ -116,3 +116,25 @@ fn an_unknown_version_is_an_error_and_not_an_empty_bill() {
     lake.append(&[hour(10, 0)]).unwrap();
     assert!(lake.read_at(7, november()).is_err());
 }
+
+#[test]
+fn a_version_says_from_which_day_on_it_has_more_than_an_earlier_one_and_compaction_and_retention_are_no_news() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::open(folder.path()).unwrap();
+    let day = |day: u32| Some(at(&format!("2026-11-{day:02}T00:00:00Z")));
+    assert_eq!(lake.more_since(None, lake.version().unwrap()).unwrap(), None);
+    two_days(&lake);
+    let before = lake.version().unwrap();
+    assert_eq!(lake.more_since(None, before).unwrap(), day(10));
+    lake.compact(at("2026-11-12T00:00:00Z")).unwrap();
+    assert_eq!(lake.more_since(before, lake.version().unwrap()).unwrap(), None);
+
+    lake.append(&[hour(12, 3)]).unwrap();
+    assert_eq!(lake.more_since(before, lake.version().unwrap()).unwrap(), day(12));
+    lake.append(&[hour(9, 3)]).unwrap();
+    assert_eq!(lake.more_since(before, lake.version().unwrap()).unwrap(), day(9));
+    let between = lake.version().unwrap();
+    lake.retire(at("2026-11-11T00:00:00Z")).unwrap();
+    assert_eq!(lake.more_since(before, lake.version().unwrap()).unwrap(), day(12));
+    assert_eq!(lake.more_since(before, between).unwrap(), day(9), "versions are asked");
+}

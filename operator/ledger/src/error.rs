@@ -89,6 +89,9 @@ pub enum LedgerError {
         /// Why not, and what is allowed.
         reason: String,
     },
+    /// Usage was to come day by day and did not.
+    #[error("usage record `{0}` is of a day that was complete: allowed are records day by day, in UTC")]
+    OutOfOrder(String),
     /// What is stored cannot be read back.
     #[error("ledger content cannot be read: {0}")]
     Stored(String),

@@ -179,6 +179,17 @@ impl Ledger {
         Ok(statement)
     }
 
+    /// The pages of a rated period as the ledger would issue them: balanced, with the numbers of the bills that they correct, and without
+    /// numbers of their own. Nothing is stored.
+    pub fn draft(&mut self, issuer: &str, rated: &Rated) -> Result<Vec<Page>, LedgerError> {
+        let mut pages = draft(rated)?;
+        let mut numbers = Numbers::default();
+        for page in &mut pages {
+            numbers.put(&mut page.content.statement, |period| self.store.pages(issuer, period))?;
+        }
+        Ok(pages)
+    }
+
     /// What the pools of an issued period carry into the next one; nothing where the period was not issued.
     pub fn carry(&mut self, issuer: &str, month: Month) -> Result<Option<Carry>, LedgerError> {
         let kind = PageKind::Closing.name();
