@@ -218,6 +218,62 @@ pub struct BillLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "bounds::remark")]
     pub reason: Option<String>,
+    /// Which part of a shared cost it is, where it is one: enough to work the amount out again with a pocket calculator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allocation: Option<BillAllocation>,
+}
+
+/// The part of a shared cost that a line is: `total` × `ratio`, rounded so that the parts of all sum to the total.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(crates(kube_core = "::kube_core"))]
+pub struct BillAllocation {
+    /// By what the cost is split.
+    pub method: SplitMethod,
+    /// The whole cost, in the bill's currency.
+    #[schemars(schema_with = "bounds::figure")]
+    pub total: String,
+    /// The agency's part of it, to 28 decimals.
+    #[schemars(schema_with = "bounds::figure")]
+    pub ratio: String,
+    /// What the ratio comes from, where it comes from figures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basis: Option<BillBasis>,
+}
+
+/// What a ratio comes from: `fixed` × `weight` / `weights` + (1 − `fixed`) × `used` / `allUsed`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(crates(kube_core = "::kube_core"))]
+pub struct BillBasis {
+    /// The part that is split by weight; the rest is split by use.
+    #[schemars(schema_with = "bounds::figure")]
+    pub fixed: String,
+    /// The agency's weight, for the part of the month in which it took part.
+    #[schemars(schema_with = "bounds::figure")]
+    pub weight: String,
+    /// The weights of all who take part.
+    #[schemars(schema_with = "bounds::figure")]
+    pub weights: String,
+    /// What the agency used of the driver.
+    #[schemars(schema_with = "bounds::figure")]
+    pub used: String,
+    /// What all who take part used of it.
+    #[schemars(schema_with = "bounds::figure")]
+    pub all_used: String,
+}
+
+/// By what a shared cost is split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum SplitMethod {
+    /// The weights that the parties agreed on.
+    Weight,
+    /// A fixed part by weight, the rest by the use of the driver.
+    WeightAndUse,
+    /// The use of the driver.
+    Use,
+    /// One agency pays all of it.
+    Whole,
 }
 
 /// Why a line is charged.

@@ -6,14 +6,15 @@ pub(crate) mod mapping;
 mod parquet_file;
 mod plan;
 
-use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::hash::BuildHasher;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
+use jiff::Timestamp;
 use maru_lake::Lake;
 use maru_meter::{Interval, UsageRecord};
 use maru_rate::Period;
@@ -34,6 +35,23 @@ pub(crate) struct UsageFiles {
     keys: [RandomState; 2],
     /// How rows of CSV and Parquet files become records; none: they are records.
     mapping: Option<Mapping>,
+}
+
+/// Up to when usage was known.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    /// By its `recordedAt`; none: never, unless it has none.
+    pub(crate) time: Option<Timestamp>,
+    /// By the version of the usage table, in a lake.
+    pub(crate) version: Option<u64>,
+}
+
+impl Moment {
+    fn knew(&self, record: &UsageRecord) -> bool {
+        record
+            .recorded_at
+            .is_none_or(|known| self.time.is_some_and(|time| known <= time))
+    }
 }
 
 impl UsageFiles {
@@ -91,6 +109,37 @@ impl UsageFiles {
                 "is in a form that is not known by its suffix: allowed are .jsonl, .ndjson and .json for JSON lines, .csv, .parquet, and the directory of a lake",
             )),
         }
+    }
+
+    /// The same for what was known at a moment, with whether it was known at an earlier one. A lake knows by the versions of its table; where
+    /// the moments name none, and in files, records say it themselves.
+    pub(crate) fn read_known(
+        &mut self,
+        file: &Path,
+        then: &Moment,
+        at: &Moment,
+        mut take: impl FnMut(&UsageRecord, bool) -> Result<(), String>,
+    ) -> Result<(), Problem> {
+        let Some(version) = at.version.filter(|_| file.is_dir()) else {
+            return self.read(file, |record| {
+                if at.knew(record) {
+                    take(record, then.knew(record))?;
+                }
+                Ok(())
+            });
+        };
+        let lake = Lake::open(file).map_err(Problem::new)?;
+        let old = match then.version {
+            Some(old) => lake.read_at(old, self.wanted).map_err(Problem::new)?,
+            None => Vec::new(),
+        };
+        let old: HashSet<u128> = old.iter().map(|record| self.fingerprint(&record.id)).collect();
+        for record in lake.read_at(version, self.wanted).map_err(Problem::new)? {
+            let known = old.contains(&self.fingerprint(&record.id));
+            let took = self.take(&record, &mut |record| take(record, known));
+            took.map_err(|message| Problem::of(file, message))?;
+        }
+        Ok(())
     }
 
     fn read_json_lines(

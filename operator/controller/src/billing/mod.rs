@@ -4,6 +4,7 @@
 //! the same numbers. The objects of kind `Bill` only show it.
 
 mod gather;
+mod reopen;
 mod report;
 mod show;
 mod work;

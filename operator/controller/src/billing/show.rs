@@ -7,13 +7,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Client, ResourceExt};
 use maru_crds::{
-    Agency, Bill, BillInputs, BillKind, BillLine, BillSaving, BillSpec, BillStatus, BillTax, BillingRun, BudgetUse,
-    LineCompleteness,
+    Agency, Bill, BillAllocation, BillBasis, BillInputs, BillKind, BillLine, BillSaving, BillSpec, BillStatus, BillTax,
+    BillingRun, BudgetUse, LineCompleteness, SplitMethod,
 };
 use maru_desire::{AGENCY_LABEL, MANAGED_BY, MANAGED_BY_LABEL};
 use maru_ledger::{Page, PageKind};
 use maru_meter::Completeness;
-use maru_rate::{Line, Month};
+use maru_rate::{Allocation, AllocationMethod, Line, Month};
 use serde_json::json;
 use std::collections::HashMap;
 
@@ -49,7 +49,8 @@ pub(super) async fn bills(
         let name = format!("invoice-{}", page.month());
         let wanted = spec(page, &run.spec.rate_card_ref.name);
         let there = known.get(&(namespace.clone(), name.clone()));
-        if there.is_none_or(|bill| bill.spec != wanted) {
+        // What was issued is never written again: the API server refuses any change of it.
+        if there.is_none_or(|bill| bill.spec.number.is_none() && bill.spec != wanted) {
             write(client, &namespace, &name, &statement.agency, wanted, now).await?;
         }
         if outcome.period.interval.start <= now && now < outcome.period.interval.end {
@@ -237,5 +238,26 @@ fn line(line: &Line) -> BillLine {
         },
         corrects: line.corrects.clone(),
         reason: line.reason.clone(),
+        allocation: line.allocation.as_deref().map(allocation),
+    }
+}
+
+fn allocation(allocation: &Allocation) -> BillAllocation {
+    BillAllocation {
+        method: match allocation.method {
+            AllocationMethod::Weight => SplitMethod::Weight,
+            AllocationMethod::WeightAndUse => SplitMethod::WeightAndUse,
+            AllocationMethod::Use => SplitMethod::Use,
+            AllocationMethod::Whole => SplitMethod::Whole,
+        },
+        total: allocation.total.to_string(),
+        ratio: allocation.ratio.to_string(),
+        basis: allocation.basis.as_deref().map(|basis| BillBasis {
+            fixed: basis.fixed.to_string(),
+            weight: basis.weight.to_string(),
+            weights: basis.weights.to_string(),
+            used: basis.used.to_string(),
+            all_used: basis.all_used.to_string(),
+        }),
     }
 }

@@ -2,15 +2,16 @@
 
 use super::BillingSettings;
 use super::gather::Gathered;
+use super::reopen::Earlier;
 use super::report::{Said, Stage, Trouble};
 use super::show;
 use jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use maru_crds::{BillingRun, RunAction};
 use maru_lake::{Lake, LakeError, Summing};
-use maru_ledger::{Inputs, Issue, Ledger, Naming, Page, draft};
-use maru_meter::{Checkpoint, Completeness, Exact, METERED_PLACES, Rounding, Source, UsageRecord, hour_of};
-use maru_rate::{Carry, Month, Period, PriceBook, Rated, Usage, World};
+use maru_ledger::{Inputs, Issue, Ledger, Naming, Page};
+use maru_meter::{Checkpoint, Completeness, Exact, Interval, METERED_PLACES, Rounding, Source, UsageRecord, hour_of};
+use maru_rate::{Month, Period, PriceBook, Rated, Usage, World};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -82,17 +83,17 @@ async fn work(
     task.await.map_err(|error| Trouble::Failed(error.to_string()))?
 }
 
-struct Working<'a> {
-    lake: &'a Lake,
-    settings: &'a BillingSettings,
+pub(super) struct Working<'a> {
+    pub(super) lake: &'a Lake,
+    pub(super) settings: &'a BillingSettings,
     gathered: &'a Gathered,
-    book: &'a PriceBook,
+    pub(super) book: &'a PriceBook,
     world: &'a World,
-    period: Period,
+    pub(super) period: Period,
     now: Timestamp,
 }
 
-impl Working<'_> {
+impl<'a> Working<'a> {
     fn outcome(&self, spec: &maru_crds::BillingRunSpec) -> Result<Outcome, Trouble> {
         let mut ledger = Ledger::at(&self.settings.ledger)?;
         let issues = spec.action == RunAction::Issue;
@@ -102,12 +103,10 @@ impl Working<'_> {
                 return Ok(self.issued(pages, Vec::new()));
             }
         }
-        let before = self.period.month.first_day().yesterday();
-        let before = before.map_err(|error| Trouble::Refused(format!("spec.period: {error}")))?;
-        let carry = ledger.carry(&self.settings.issuer, Month::of(before))?;
-        let carry = carry.unwrap_or_default();
         let version = self.lake.version()?;
-        let rated = self.rate(version, None, &carry)?;
+        let earlier = self.earlier(&mut ledger, version)?;
+        let usage = self.usage(self.period, version, None)?;
+        let rated = earlier.reopened.clone().rate(usage, &earlier.carry).map_err(refused)?;
         let closes = self.period.interval.end + grace(&spec.grace)?;
         if issues && self.now >= closes {
             if spec.require_complete {
@@ -116,11 +115,11 @@ impl Working<'_> {
             return self.issue(&mut ledger, &rated, version);
         }
         Ok(Outcome {
-            pages: draft(&rated)?,
+            pages: ledger.draft(&self.settings.issuer, &rated)?,
             warnings: rated.warnings().to_vec(),
             version,
             stage: if issues { Stage::Open { closes } } else { Stage::Preview },
-            forecast: self.forecast(version, &carry)?,
+            forecast: self.forecast(version, earlier)?,
             period: self.period,
         })
     }
@@ -137,12 +136,17 @@ impl Working<'_> {
         }
     }
 
-    /// Rates the period as the usage table was at a version; `scaled` gives each quantity so many times over.
-    fn rate(&self, version: Option<u64>, scaled: Option<&Exact>, carry: &Carry) -> Result<Rated, Trouble> {
-        let mut usage = Usage::new(self.book, self.world, self.period);
+    /// What was used in a period, as the usage table was at a version; `scaled` gives each quantity so many times over.
+    pub(super) fn usage(
+        &self,
+        period: Period,
+        version: Option<u64>,
+        scaled: Option<&Exact>,
+    ) -> Result<Usage<'a>, Trouble> {
+        let mut usage = Usage::new(self.book, self.world, period);
         if version.is_some() {
             let summing = Summing {
-                period: self.period.interval,
+                period: period.interval,
                 cuts: usage.cuts(),
                 alone: usage.one_by_one(),
                 version,
@@ -156,16 +160,14 @@ impl Working<'_> {
                         ..record.clone()
                     }),
                 };
-                added.map_err(|error| Trouble::Refused(error.to_string()))
+                added.map_err(refused)
             })?;
         }
-        usage
-            .rate_after(carry)
-            .map_err(|error| Trouble::Refused(error.to_string()))
+        Ok(usage)
     }
 
     /// What the month comes to if use goes on as it did in the hours that are over.
-    fn forecast(&self, version: Option<u64>, carry: &Carry) -> Result<Vec<(String, Exact)>, Trouble> {
+    fn forecast(&self, version: Option<u64>, earlier: Earlier<'a>) -> Result<Vec<(String, Exact)>, Trouble> {
         let interval = self.period.interval;
         let passed = hour_of(self.now).duration_since(interval.start).as_secs();
         if passed <= 0 || self.now >= interval.end {
@@ -174,7 +176,8 @@ impl Working<'_> {
         let Some(times) = Exact::ratio(interval.length().as_secs(), passed) else {
             return Ok(Vec::new());
         };
-        let rated = self.rate(version, Some(&times), carry)?;
+        let usage = self.usage(self.period, version, Some(&times))?;
+        let rated = earlier.reopened.rate(usage, &earlier.carry).map_err(refused)?;
         let totals = rated.statements().iter();
         Ok(totals
             .map(|statement| (statement.agency.clone(), statement.total.clone()))
@@ -208,7 +211,7 @@ impl Working<'_> {
     }
 
     fn issue(&self, ledger: &mut Ledger, rated: &Rated, version: Option<u64>) -> Result<Outcome, Trouble> {
-        let inputs = self.inputs(version)?;
+        let inputs = self.inputs(version, self.first_period(rated)?)?;
         let issue = Issue {
             issuer: &self.settings.issuer,
             fiscal_year: self.period.month.first_day().year(),
@@ -219,18 +222,26 @@ impl Working<'_> {
         Ok(self.issued(pages, rated.warnings().to_vec()))
     }
 
-    fn inputs(&self, version: Option<u64>) -> Result<Inputs, Trouble> {
-        let mut naming = Naming::new(self.period.interval);
+    fn inputs(&self, version: Option<u64>, first: Period) -> Result<Inputs, Trouble> {
+        let interval = Interval {
+            start: first.interval.start,
+            end: self.period.interval.end,
+        };
+        let mut naming = Naming::new(interval);
         self.gathered.name(&mut naming)?;
         if let Some(version) = version {
-            let take = |record: &UsageRecord| -> Result<(), Trouble> { Ok(naming.usage(record)?) };
-            self.lake.each_at(version, self.period.interval, take)?;
+            let take = |record: &UsageRecord| -> Result<(), Trouble> { Ok(naming.usage_by_day(record)?) };
+            self.lake.each_at(version, interval, take)?;
         }
         Ok(Inputs {
             usage_table_version: version,
             ..naming.inputs()
         })
     }
+}
+
+fn refused(error: impl std::fmt::Display) -> Trouble {
+    Trouble::Refused(error.to_string())
 }
 
 fn grace(text: &str) -> Result<SignedDuration, Trouble> {

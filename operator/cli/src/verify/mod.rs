@@ -1,5 +1,7 @@
 //! `kubectl maru verify`: an issued bill, worked out again from what it names.
 
+mod again;
+
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -146,19 +148,7 @@ fn check_figures(ledger: &mut Ledger, args: &VerifyArgs, page: &Page, report: &m
         return Ok(());
     }
     let problem = |error| Problem::new(format!("--ledger: {error}"));
-    let month: Month = page.month().parse().map_err(Problem::new)?;
-    let first = first_corrected(ledger, args, month)?;
-    let carry = ledger
-        .carry(&args.issuer, before(first)?)
-        .map_err(problem)?
-        .unwrap_or_default();
-    let mut months = Vec::new();
-    for month in Month::range(&format!("{first}..{month}")).map_err(Problem::new)? {
-        let pages = ledger.pages(&args.issuer, month).map_err(problem)?;
-        let issued = pages.iter().find_map(|page| page.issued_at()?.parse().ok());
-        months.push((month, issued));
-    }
-    let (rated, inputs) = work_out(&args.files, &args.usage, &months, &carry)?;
+    let (rated, inputs) = again::work_out(ledger, args, page)?;
     match page.inputs() {
         Some(named) => check_inputs(named, &inputs, report),
         None => report.say("inputs: the bill names none; it was issued before they were kept"),
@@ -169,29 +159,9 @@ fn check_figures(ledger: &mut Ledger, args: &VerifyArgs, page: &Page, report: &m
             let again = ledger.with_numbers(&args.issuer, again).map_err(problem)?;
             compare(page.statement(), &again, report);
         }
-        None => report.differs(&format!("{agency} gets no bill for {month} from these files")),
+        None => report.differs(&format!("{agency} gets no bill for {} from these files", page.month())),
     }
     Ok(())
-}
-
-/// The earliest period that the bills of a month correct, or those of the months up to it.
-fn first_corrected(ledger: &mut Ledger, args: &VerifyArgs, month: Month) -> Result<Month, Problem> {
-    let zone = Manifests::read(&args.files)?.book.zone;
-    let (mut first, mut at) = (month, month);
-    while first <= at {
-        let pages = ledger.pages(&args.issuer, at);
-        let pages = pages.map_err(|error| Problem::new(format!("--ledger: {error}")))?;
-        let lines = pages.iter().flat_map(|page| &page.statement().lines);
-        let corrections = lines.filter(|line| line.correction.is_some());
-        let months = corrections.map(|line| Month::of(line.interval.start.to_zoned(zone.clone()).date()));
-        first = months.min().unwrap_or(first).min(first);
-        at = before(at)?;
-    }
-    Ok(first)
-}
-
-fn before(month: Month) -> Result<Month, Problem> {
-    month.first_day().yesterday().map(Month::of).map_err(Problem::new)
 }
 
 /// Works months out from files one after the other, after what the month before them carries on, and names what the last one was worked out
