@@ -2,6 +2,7 @@
 
 pub mod bill;
 pub mod compare;
+mod explain;
 pub mod focus;
 mod json;
 mod lines;
@@ -11,9 +12,10 @@ mod table;
 
 pub use bill::{Bill, BillKind, BillLine};
 pub use compare::{Difference, difference_table, differences};
+pub use explain::explain;
 pub use focus::{Focus, FocusDataset, FocusVersion};
 pub use json::{json, yaml};
 pub use lines::lines;
 pub use parquet_file::ParquetProblem;
 pub use rows::{Column, Kind, Rows};
-pub use table::{amount, recovery_table, table};
+pub use table::{amount, cut, recovery_table, table, table_within};

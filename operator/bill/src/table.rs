@@ -14,11 +14,21 @@ const NUMBERS: [bool; 7] = [false, false, false, true, false, true, true];
 /// Places of a quantity that a person looks at; JSON has all of them.
 const QUANTITY_PLACES: u32 = 6;
 
+/// Columns of names, which are cut where a table is wider than a terminal: systems, and what lines are for.
+const NAMES: [usize; 2] = [0, 2];
+/// What is left of a name at least.
+const LEAST_NAME: usize = 12;
+
 /// The bills one after the other, each with a head, its lines and its totals, then the warnings.
 pub fn table(bills: &[Bill], warnings: &[String]) -> String {
+    table_within(bills, warnings, None)
+}
+
+/// The same in so many columns of a terminal, as far as long names can be cut for that; figures never are.
+pub fn table_within(bills: &[Bill], warnings: &[String], columns: Option<usize>) -> String {
     let mut text = String::new();
     for bill in bills {
-        one(&mut text, bill);
+        one(&mut text, bill, columns);
         text.push('\n');
     }
     if bills.is_empty() {
@@ -30,7 +40,7 @@ pub fn table(bills: &[Bill], warnings: &[String]) -> String {
     text
 }
 
-fn one(text: &mut String, bill: &Bill) {
+fn one(text: &mut String, bill: &Bill, columns: Option<usize>) {
     let number = bill.number.as_deref().unwrap_or("draft");
     let _ = writeln!(
         text,
@@ -52,9 +62,12 @@ fn one(text: &mut String, bill: &Bill) {
             money(amount, &bill.currency),
         ]);
     }
-    let widths: Vec<usize> = (0..HEADERS.len())
+    let mut widths: Vec<usize> = (0..HEADERS.len())
         .map(|column| rows.iter().map(|row| row[column].width()).max().unwrap_or(0))
         .collect();
+    if let Some(columns) = columns {
+        fit(&mut rows, &mut widths, columns);
+    }
     let rule = widths.iter().sum::<usize>() + 2 * (widths.len() - 1);
     for (index, row) in rows.iter().enumerate() {
         if index + totals.len() == rows.len() {
@@ -84,6 +97,39 @@ fn one(text: &mut String, bill: &Bill) {
             money(&difference)
         );
     }
+}
+
+/// Cuts names, the longest first, until the table is no wider than a terminal.
+fn fit(rows: &mut [[String; 7]], widths: &mut [usize], columns: usize) {
+    let room = columns.saturating_sub(2 * (widths.len() - 1));
+    while widths.iter().sum::<usize>() > room {
+        let longest = NAMES.into_iter().max_by_key(|name| widths[*name]);
+        match longest.filter(|name| widths[*name] > LEAST_NAME) {
+            Some(name) => widths[name] -= 1,
+            None => break,
+        }
+    }
+    for row in rows {
+        for name in NAMES {
+            row[name] = cut(&row[name], widths[name]);
+        }
+    }
+}
+
+/// A text in so many columns; what is left out is shown by an ellipsis.
+pub fn cut(text: &str, columns: usize) -> String {
+    if text.width() <= columns {
+        return text.to_owned();
+    }
+    let mut cut = String::new();
+    for letter in text.chars() {
+        let next = format!("{cut}{letter}");
+        if next.width() + 1 > columns {
+            break;
+        }
+        cut = next;
+    }
+    cut + "…"
 }
 
 /// The columns of a row; wide letters such as Hangul take two places in a terminal.
@@ -160,7 +206,7 @@ fn shown_quantity(quantity: &Exact) -> String {
 }
 
 /// An amount with all places of its currency, or more where a line keeps more.
-fn money(amount: &Exact, currency: &str) -> String {
+pub(crate) fn money(amount: &Exact, currency: &str) -> String {
     let minor = Currency::read("currency", currency).map_or(0, Currency::places);
     let places = amount.places().unwrap_or(minor).max(minor);
     grouped(&amount.to_fixed(places))
@@ -172,7 +218,7 @@ pub fn amount(amount: &Exact) -> String {
 }
 
 /// Thousands set apart by commas.
-fn grouped(number: &str) -> String {
+pub(crate) fn grouped(number: &str) -> String {
     let (sign, digits) = number.strip_prefix('-').map_or(("", number), |rest| ("-", rest));
     let (whole, part) = digits
         .split_once('.')
@@ -192,7 +238,37 @@ fn grouped(number: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::grouped;
+    use super::{cut, fit, grouped};
+    use unicode_width::UnicodeWidthStr;
+
+    #[test]
+    fn long_names_are_cut_to_the_terminal_and_figures_are_not() {
+        let row = [
+            "ministry-of-the-interior/a-very-long-name-of-a-system".to_owned(),
+            "Usage".to_owned(),
+            "전자정부요청".to_owned(),
+            "1,234,567,890".to_owned(),
+            "core-hour".to_owned(),
+            "42.5".to_owned(),
+            "52,469,135,325".to_owned(),
+        ];
+        let mut widths: Vec<usize> = row.iter().map(|cell| cell.width()).collect();
+        let mut rows = [row.clone()];
+        fit(&mut rows, &mut widths, 80);
+        assert_eq!(widths.iter().sum::<usize>() + 12, 80);
+        assert!(rows[0][0].ends_with('…') && rows[0][0].width() <= widths[0], "{rows:?}");
+        assert_eq!(rows[0][2..], row[2..]);
+        fit(&mut rows, &mut widths, 10);
+        assert_eq!(
+            rows[0][3..],
+            row[3..],
+            "a narrow terminal breaks lines, and loses no figure"
+        );
+        assert_eq!(
+            (cut("한국어", 5), cut("한국어", 6)),
+            ("한국…".to_owned(), "한국어".to_owned())
+        );
+    }
 
     #[test]
     fn thousands_are_set_apart() {

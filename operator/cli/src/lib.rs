@@ -1,14 +1,18 @@
 //! kubectl maru: plan, rate, usage, bills, grants, datasets, verify.
 
+pub mod bills;
+mod columns;
 mod connect;
 pub mod data;
 mod document;
+pub mod estimate;
 mod manifests;
 pub mod output;
 pub mod plan;
 mod problem;
 pub mod rate;
 pub mod schedule;
+mod terminal;
 mod usage;
 pub mod verify;
 
@@ -18,7 +22,13 @@ pub use problem::Problem;
 
 /// Shared information systems of government: what they use, what they cost, who pays.
 #[derive(Debug, Parser)]
-#[command(name = "kubectl-maru", bin_name = "kubectl maru", version)]
+#[command(
+    name = "kubectl-maru",
+    bin_name = "kubectl maru",
+    version,
+    after_help = "Exit codes: 0, it was done; 1, what was compared does not agree (verify), or the output could not be written; 2, an input is wrong, \
+                  something asked for is not there or not allowed, or the cluster does not answer, and nothing was printed but what is wrong."
+)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -26,6 +36,12 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// List the bills that you may read, drafts as well.
+    Bills(bills::BillsArgs),
+    /// Print a bill, or how each of its amounts was worked out.
+    Bill(bills::BillArgs),
+    /// Print what a month will cost each agency once files are applied, beside what it costs now.
+    Estimate(estimate::EstimateArgs),
     /// Print what applying files would create, change and delete, and write nothing.
     Plan(plan::PlanArgs),
     /// Print the bills that the operator would issue, from files: no cluster, no network.
@@ -71,6 +87,9 @@ impl Cli {
     /// What the command prints.
     pub fn run(&self) -> Result<Printed, Problem> {
         match &self.command {
+            Command::Bills(args) => bills::list(args).map(Printed::from),
+            Command::Bill(args) => bills::show(args).map(Printed::from),
+            Command::Estimate(args) => estimate::run(args).map(Printed::from),
             Command::Plan(args) => plan::run(args).map(Printed::from),
             Command::Rate(args) => rate::run(args).map(Printed::from),
             Command::Grants(args) => data::grants(args).map(Printed::from),

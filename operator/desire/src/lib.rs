@@ -38,7 +38,7 @@ pub use plan::{Finalizer, Owner, Plan, Problem};
 pub use priced::{SubscriptionFacts, report_cost_pool, report_rate_card, report_subscription};
 pub use quantity::{Amounts, NotAQuantity, Resource, pod_requests};
 pub use reason::Reason;
-pub use system::{demand, plan_system, report_system};
+pub use system::{demand, plan_system, report_system, standing};
 
 /// The label with the agency's name, on everything that belongs to an agency, its namespaces included.
 pub const AGENCY_LABEL: &str = "maru.dev/agency";

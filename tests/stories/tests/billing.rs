@@ -74,9 +74,23 @@ fn card(name: &str, price: &str) -> Value {
 }
 
 fn run(name: &str, card: &str, action: &str) -> BillingRun {
+    run_of("2026-10", name, card, action)
+}
+
+fn run_of(period: &str, name: &str, card: &str, action: &str) -> BillingRun {
     serde_json::from_value(json!({
         "apiVersion": "maru.dev/v1alpha1", "kind": "BillingRun", "metadata": {"name": name},
-        "spec": {"rateCardRef": {"name": card}, "period": "2026-10", "action": action},
+        "spec": {"rateCardRef": {"name": card}, "period": period, "action": action},
+    }))
+    .unwrap()
+}
+
+/// Ten core-hours in an hour that begins at `start`.
+fn used(agency: &str, start: Timestamp) -> UsageRecord {
+    serde_json::from_value(json!({
+        "id": format!("pods/{agency}/cpu.reserved/{start}"), "agency": agency, "system": format!("{agency}/docs"),
+        "resource": format!("pod/{agency}/web"), "meter": "cpu.reserved", "quantity": "10", "unit": "core-hour",
+        "start": start, "end": start + jiff::SignedDuration::from_hours(1), "source": "pods",
     }))
     .unwrap()
 }
@@ -85,13 +99,7 @@ fn run(name: &str, card: &str, action: &str) -> BillingRun {
 fn use_some(lake: &Path) {
     let record = |agency: &str, hour: i64, month: &str| -> UsageRecord {
         let start: Timestamp = format!("{month}T15:00:00Z").parse().unwrap();
-        let start = start + jiff::SignedDuration::from_hours(hour);
-        serde_json::from_value(json!({
-            "id": format!("pods/{agency}/cpu.reserved/{start}"), "agency": agency, "system": format!("{agency}/docs"),
-            "resource": format!("pod/{agency}/web"), "meter": "cpu.reserved", "quantity": "10", "unit": "core-hour",
-            "start": start, "end": start + jiff::SignedDuration::from_hours(1), "source": "pods",
-        }))
-        .unwrap()
+        used(agency, start + jiff::SignedDuration::from_hours(hour))
     };
     let mut records = Vec::new();
     for agency in ["mois", "nts"] {
@@ -236,6 +244,42 @@ async fn an_open_month_is_drafted(client: &Client) {
     assert_eq!(bills(client).await, drafts, "a preview leaves no trace");
 }
 
+/// What a bigger system would cost, beside what stands now, as somebody at a terminal sees it.
+fn it_is_estimated(kubeconfig: &Path, folder: &Path) {
+    let mut bigger = system("mois", "docs");
+    bigger["spec"]["components"][0]["resources"] = json!({"cpu": "1", "memory": "1Gi"});
+    bigger["spec"]["components"][0]["replicas"] = json!({"fixed": 2});
+    let file = folder.join("bigger.json");
+    std::fs::write(&file, bigger.to_string()).unwrap();
+    let (file, kubeconfig) = (file.to_str().unwrap(), kubeconfig.to_str().unwrap());
+    let said = |more: &[&str]| {
+        let arguments = ["kubectl-maru", "estimate", "-f", file, "--kubeconfig", kubeconfig];
+        let command = maru_cli::Cli::try_parse_from(arguments.iter().chain(more)).unwrap();
+        let printed = std::thread::scope(|scope| scope.spawn(|| command.run()).join().unwrap());
+        printed
+            .map(|printed| String::from_utf8(printed.bytes).unwrap())
+            .map_err(|problem| problem.to_string())
+    };
+    let told = said(&[]).unwrap_err();
+    assert!(told.contains("name one with --rate-card: dearer, platform"), "{told}");
+    let month = ["--rate-card", "platform", "--period", "2026-10"];
+    let json = said(&[&month[..], &["-o", "json"]].concat()).unwrap();
+    let json: Value = serde_json::from_str(&json).unwrap();
+    // A fiftieth of a core for 744 hours at 42.5 is 632.4, two cores are 63,240; tax comes on top.
+    let difference = |agency: &str, total: &str, other: &str, difference: &str| json!({"agency": agency, "period": "2026-10", "currency": "KRW", "total": total, "other": other, "difference": difference});
+    assert_eq!(
+        json["differences"],
+        json!([
+            difference("mois", "695", "69564", "68869"),
+            difference("nts", "695", "695", "0")
+        ])
+    );
+    let table = said(&month).unwrap();
+    for words in ["68,869", "assumed: 2026-10 has 744 hours", "memory.reserved"] {
+        assert!(table.contains(words), "{table}");
+    }
+}
+
 async fn it_is_issued_once(config: &Config, client: &Client, lake: &Path, ledger: &str, folder: &Path) {
     // Killed again and again on the way.
     for millis in [5, 40, 80, 120, 160, 200, 300] {
@@ -278,8 +322,63 @@ async fn it_is_issued_once(config: &Config, client: &Client, lake: &Path, ledger
     drop(billing);
 }
 
+/// A record that nobody says came late: it is one of October's that was not there when October was issued.
+fn october_becomes_known_better(lake: &Path) {
+    let late = [used("nts", "2026-10-05T00:00:00Z".parse().unwrap())];
+    let work = || {
+        let lake = Lake::open(lake).unwrap();
+        lake.compact("2026-10-20T00:00:00Z".parse().unwrap()).unwrap();
+        lake.append(&late).unwrap()
+    };
+    let appended = std::thread::scope(|scope| scope.spawn(work).join().unwrap());
+    assert_eq!(appended.added, 1);
+}
+
+/// What a bill's lines say: amount, what they correct, and the half of the correction.
+fn said_on(bill: &Bill) -> Vec<(&str, Option<&str>)> {
+    let lines = bill.spec.lines.iter();
+    lines
+        .map(|line| (line.amount.as_str(), line.corrects.as_deref()))
+        .collect()
+}
+
+async fn the_next_month_corrects_it(config: &Config, client: &Client, lake: &Path, ledger: &str, folder: &Path) {
+    october_becomes_known_better(lake);
+    it_is("2026-11-20T00:00:00Z");
+    let runs = Api::<BillingRun>::all(client.clone());
+    let billing = Billing::start(config, lake, ledger);
+    let november = run_of("2026-11", "november", "platform", "Issue");
+    runs.create(&PostParams::default(), &november).await.unwrap();
+    said(client, "november", "Open").await;
+    // 100 core-hours of October are taken back and 110 stated anew, at 42.5; 10 are November's own.
+    let expected = [
+        ("-4250", Some("2026-000002/1")),
+        ("4675", Some("2026-000002/1")),
+        ("425", None),
+    ];
+    assert_eq!(said_on(&bills(client).await["nts/invoice-2026-11"]), expected);
+    drop(billing);
+
+    it_is("2026-12-04T00:00:00Z");
+    let billing = Billing::start(config, lake, ledger);
+    let status = said(client, "november", "Issued").await;
+    assert_eq!((status.bills, status.total.as_deref()), (Some(2), Some("1403")));
+    let issued = bills(client).await;
+    let (mois, nts) = (&issued["mois/invoice-2026-11"], &issued["nts/invoice-2026-11"]);
+    assert_eq!(said_on(nts), expected);
+    assert_eq!(said_on(mois), [("425", None)], "nobody else's bill is touched");
+    assert_eq!((nts.spec.subtotal.as_str(), nts.spec.total.as_str()), ("850", "935"));
+    drop(billing);
+
+    let file = exported(client, folder).await;
+    for number in ["2026-000001", "2026-000002", "2026-000003", "2026-000004"] {
+        let text = verified(number, ledger, &file, lake);
+        assert!(text.contains("are those that the bill names"), "{text}");
+    }
+}
+
 #[tokio::test]
-async fn a_month_is_drafted_closed_and_issued_with_the_same_numbers_wherever_the_operator_is_killed() {
+async fn a_month_is_drafted_and_issued_once_wherever_the_operator_is_killed_and_the_next_one_corrects_it() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ledger.sqlite").display().to_string();
     let server = maru_test_postgres::Postgres::start(&maru_test_postgres::PostgresOptions::default()).unwrap();
@@ -293,6 +392,7 @@ async fn a_month_is_drafted_closed_and_issued_with_the_same_numbers_wherever_the
         let billing = Billing::start(&config, lake.path(), &ledger);
         an_open_month_is_drafted(&client).await;
         drop(billing);
+        it_is_estimated(cluster.kubeconfig(), folder.path());
 
         // The month is over, the grace is not.
         it_is("2026-11-02T00:00:00Z");
@@ -311,6 +411,7 @@ async fn a_month_is_drafted_closed_and_issued_with_the_same_numbers_wherever_the
 
         it_is("2026-11-03T15:00:00Z");
         it_is_issued_once(&config, &client, lake.path(), &ledger, folder.path()).await;
+        the_next_month_corrects_it(&config, &client, lake.path(), &ledger, folder.path()).await;
         cluster.stop().await.unwrap();
     }
 }

@@ -12,27 +12,27 @@ use crate::document::Document;
 use crate::problem::Problem;
 
 /// One object that somebody wants to apply.
-pub(super) struct Manifest {
+pub(crate) struct Manifest {
     document: Document,
-    pub(super) kind: String,
+    pub(crate) kind: String,
     /// The plural in lower case, as addresses of the API have it.
-    pub(super) plural: String,
+    pub(crate) plural: String,
     /// Empty for a kind without namespaces.
-    pub(super) namespace: String,
-    pub(super) name: String,
+    pub(crate) namespace: String,
+    pub(crate) name: String,
     /// The whole object, with its namespace.
-    pub(super) value: Value,
+    pub(crate) value: Value,
 }
 
 /// Everything that the files say.
-pub(super) struct Files {
-    pub(super) manifests: Vec<Manifest>,
+pub(crate) struct Files {
+    pub(crate) manifests: Vec<Manifest>,
     /// What was passed over.
-    pub(super) warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Kinds that agencies and systems are made of; the operator makes no objects of the others.
-pub(super) const CARRIED_OUT: [&str; 2] = ["Agency", "AgencySystem"];
+pub(crate) const CARRIED_OUT: [&str; 2] = ["Agency", "AgencySystem"];
 
 /// Kinds whose SQL is planned ([`super::sql`]).
 const IN_DATABASES: [&str; 2] = ["Dataset", "DataGrant"];
@@ -45,7 +45,7 @@ struct Kind {
 }
 
 /// Reads all documents of the files. The first thing that is wrong ends it.
-pub(super) fn read(files: &[PathBuf], namespace: Option<&str>) -> Result<Files, Problem> {
+pub(crate) fn read(files: &[PathBuf], namespace: Option<&str>) -> Result<Files, Problem> {
     let kinds = kinds()?;
     let checker = Checker::new().map_err(Problem::new)?;
     let mut read = Files {
@@ -145,12 +145,12 @@ impl Manifest {
     }
 
     /// The object as its kind's type.
-    pub(super) fn read<T: DeserializeOwned>(&self, value: &Value) -> Result<T, Problem> {
+    pub(crate) fn read<T: DeserializeOwned>(&self, value: &Value) -> Result<T, Problem> {
         serde_json::from_value(value.clone()).map_err(|error| self.refuse("spec", error.to_string()))
     }
 
     /// A problem with a field, with its file and line.
-    pub(super) fn refuse(&self, field: &str, message: impl std::fmt::Display) -> Problem {
+    pub(crate) fn refuse(&self, field: &str, message: impl std::fmt::Display) -> Problem {
         if field.is_empty() {
             return self.document.refuse_whole(message);
         }

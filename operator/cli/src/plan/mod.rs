@@ -4,7 +4,7 @@
 
 mod cluster;
 mod compare;
-mod files;
+pub(crate) mod files;
 mod people;
 mod report;
 mod settings;

@@ -30,17 +30,9 @@ use std::collections::BTreeSet;
 /// job, its Services, its volume claims and the storage in them. A suspended system runs no pods. What a `selector` finds is not
 /// Maru's to foresee, and an external system is not here.
 pub fn demand(system: &AgencySystem) -> SystemDemand {
-    let mut amounts = Amounts::default();
+    let mut amounts = standing(system);
     if system.spec.kind() == SystemKind::Components {
         let name = system.name_any();
-        for component in &system.spec.components {
-            let most = match component.replicas.scale() {
-                Scale::Fixed(replicas) => replicas,
-                Scale::Auto { max, .. } => max,
-            };
-            let most = if system.spec.suspended { 0 } else { most };
-            amounts.add_times(&part_demand(&name, &Part::from(component), most), 1);
-        }
         for job in &system.spec.jobs {
             amounts.add_times(
                 &part_demand(&name, &Part::from(job), i32::from(!system.spec.suspended)),
@@ -52,6 +44,23 @@ pub fn demand(system: &AgencySystem) -> SystemDemand {
         system: SystemKey::new(system.namespace().unwrap_or_default(), system.name_any()),
         amounts,
     }
+}
+
+/// What of it stands all the time: every component with as many pods as it may have, and no job.
+pub fn standing(system: &AgencySystem) -> Amounts {
+    let mut amounts = Amounts::default();
+    if system.spec.kind() == SystemKind::Components {
+        let name = system.name_any();
+        for component in &system.spec.components {
+            let most = match component.replicas.scale() {
+                Scale::Fixed(replicas) => replicas,
+                Scale::Auto { max, .. } => max,
+            };
+            let most = if system.spec.suspended { 0 } else { most };
+            amounts.add_times(&part_demand(&name, &Part::from(component), most), 1);
+        }
+    }
+    amounts
 }
 
 fn part_demand(system: &str, part: &Part<'_>, pods: i32) -> Amounts {
