@@ -111,37 +111,6 @@ impl UsageFiles {
         }
     }
 
-    /// The same for what was known at a moment, with whether it was known at an earlier one. A lake knows by the versions of its table; where
-    /// the moments name none, and in files, records say it themselves.
-    pub(crate) fn read_known(
-        &mut self,
-        file: &Path,
-        then: &Moment,
-        at: &Moment,
-        mut take: impl FnMut(&UsageRecord, bool) -> Result<(), String>,
-    ) -> Result<(), Problem> {
-        let Some(version) = at.version.filter(|_| file.is_dir()) else {
-            return self.read(file, |record| {
-                if at.knew(record) {
-                    take(record, then.knew(record))?;
-                }
-                Ok(())
-            });
-        };
-        let lake = Lake::open(file).map_err(Problem::new)?;
-        let old = match then.version {
-            Some(old) => lake.read_at(old, self.wanted).map_err(Problem::new)?,
-            None => Vec::new(),
-        };
-        let old: HashSet<u128> = old.iter().map(|record| self.fingerprint(&record.id)).collect();
-        for record in lake.read_at(version, self.wanted).map_err(Problem::new)? {
-            let known = old.contains(&self.fingerprint(&record.id));
-            let took = self.take(&record, &mut |record| take(record, known));
-            took.map_err(|message| Problem::of(file, message))?;
-        }
-        Ok(())
-    }
-
     fn read_json_lines(
         &mut self,
         file: &Path,
@@ -202,6 +171,38 @@ impl UsageFiles {
                 .map_err(|message| Problem::of(directory, message))?
             {
                 take(&record).map_err(|message| Problem::of(directory, message))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The same for what was known at a moment, with whether it was known at an earlier one. A lake knows by the versions of its table; where
+    /// the moments name none, and in files, records say it themselves.
+    pub(crate) fn read_known(
+        &mut self,
+        file: &Path,
+        then: &Moment,
+        at: &Moment,
+        mut take: impl FnMut(&UsageRecord, bool) -> Result<(), String>,
+    ) -> Result<(), Problem> {
+        let Some(version) = at.version.filter(|_| file.is_dir()) else {
+            return self.read(file, |record| {
+                if at.knew(record) {
+                    take(record, then.knew(record))?;
+                }
+                Ok(())
+            });
+        };
+        let lake = Lake::open(file).map_err(Problem::new)?;
+        let old = match then.version {
+            Some(old) => lake.read_at(old, self.wanted).map_err(Problem::new)?,
+            None => Vec::new(),
+        };
+        let old: HashSet<u128> = old.iter().map(|record| self.fingerprint(&record.id)).collect();
+        for record in lake.read_at(version, self.wanted).map_err(Problem::new)? {
+            let known = old.contains(&self.fingerprint(&record.id));
+            if self.is_new(&record).map_err(|message| Problem::of(file, message))? {
+                take(&record, known).map_err(|message| Problem::of(file, message))?;
             }
         }
         Ok(())
