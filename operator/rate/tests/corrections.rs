@@ -5,8 +5,7 @@ mod world;
 
 use std::collections::BTreeMap;
 
-use jiff::{SignedDuration, Timestamp};
-use maru_crds::{AgencySystemSpec, CostPoolSpec, SystemSubscriptionSpec};
+use maru_crds::{AgencySystemSpec, SystemSubscriptionSpec};
 use maru_meter::{Exact, UsageRecord};
 use maru_rate::{Rated, World};
 use proptest::prelude::*;

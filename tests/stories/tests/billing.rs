@@ -324,11 +324,11 @@ async fn it_is_issued_once(config: &Config, client: &Client, lake: &Path, ledger
 
 /// A record that nobody says came late: it is one of October's that was not there when October was issued.
 fn october_becomes_known_better(lake: &Path) {
-    let late = [used("nts", "2026-10-05T00:00:00Z".parse().unwrap())];
+    let more = [used("nts", "2026-10-05T00:00:00Z".parse().unwrap())];
     let work = || {
         let lake = Lake::open(lake).unwrap();
         lake.compact("2026-10-20T00:00:00Z".parse().unwrap()).unwrap();
-        lake.append(&late).unwrap()
+        lake.append(&more).unwrap()
     };
     let appended = std::thread::scope(|scope| scope.spawn(work).join().unwrap());
     assert_eq!(appended.added, 1);

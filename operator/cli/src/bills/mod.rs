@@ -1,7 +1,7 @@
 //! `kubectl maru bills` and `kubectl maru bill`: what an agency reads. They need no right but that to read bills in the agency's namespaces.
 
 mod list;
-mod object;
+pub(crate) mod object;
 
 use clap::{Args, ValueEnum};
 use kube::api::{Api, ListParams};
@@ -56,7 +56,7 @@ pub struct BillArgs {
 
 /// Where bills are looked for.
 #[derive(Debug, Args)]
-struct PlaceArgs {
+pub(crate) struct PlaceArgs {
     #[command(flatten)]
     cluster: Connection,
     /// The agency's namespace; none: that of the context.
@@ -110,8 +110,8 @@ pub fn show(args: &BillArgs) -> Result<String, Problem> {
 }
 
 /// A bill, and what is to be said of it.
-struct Shown {
-    bill: maru_bill::Bill,
+pub(crate) struct Shown {
+    pub(crate) bill: maru_bill::Bill,
     notes: Vec<String>,
 }
 
@@ -154,8 +154,8 @@ fn in_ledger(args: &BillArgs, address: &str) -> Result<Shown, Problem> {
 
 impl PlaceArgs {
     /// The bills of the place, and its name in a sentence.
-    async fn read(&self) -> Result<(Vec<Bill>, String), Problem> {
-        let (client, namespace) = self.cluster.open().await?;
+    pub(crate) async fn read(&self) -> Result<(Vec<Bill>, String), Problem> {
+        let Reached { client, namespace } = self.cluster.reach().await?;
         let namespace = self.namespace.clone().unwrap_or(namespace);
         let (api, place) = if self.all_namespaces {
             (Api::<Bill>::all(client), "in any namespace".to_owned())

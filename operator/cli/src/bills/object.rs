@@ -12,7 +12,7 @@ use super::Shown;
 use crate::problem::Problem;
 
 /// The bill of an object.
-pub(super) fn read(object: &maru_crds::Bill) -> Result<Shown, Problem> {
+pub(crate) fn read(object: &maru_crds::Bill) -> Result<Shown, Problem> {
     let spec = &object.spec;
     let lines: Result<Vec<BillLine>, Problem> = spec.lines.iter().map(line).collect();
     let savings = spec.savings.iter().map(|saving| {

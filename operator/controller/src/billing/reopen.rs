@@ -5,7 +5,7 @@
 
 use super::report::Trouble;
 use super::work::Working;
-use maru_ledger::{Ledger, Page};
+use maru_ledger::{Ledger, Page, PageKind};
 use maru_rate::{Billed, Carry, Month, Period, Rated, Reopened};
 
 /// The months that a run's bills may correct.
@@ -81,14 +81,15 @@ impl<'a> Working<'a> {
 
 /// Credit notes correct nothing that is rated.
 fn reopened_with(reopened: &mut Reopened<'_>, page: &Page) {
-    if let Some(number) = page.number().filter(|_| page.kind() == maru_ledger::PageKind::Invoice) {
+    if let Some(number) = page.number().filter(|_| page.kind() == PageKind::Invoice) {
         reopened.bill(number, page.statement());
     }
 }
 
 /// The version of the usage table that bills were made from.
 fn version_of(pages: &[Page]) -> Option<u64> {
-    let versions = pages.iter().filter_map(|page| page.inputs()?.usage_table_version);
+    let invoices = pages.iter().filter(|page| page.kind() == PageKind::Invoice);
+    let versions = invoices.filter_map(|page| page.inputs()?.usage_table_version);
     versions.max()
 }
 

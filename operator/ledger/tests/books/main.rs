@@ -6,7 +6,7 @@ mod crash;
 mod credit;
 mod issuing;
 #[path = "../../../rate/tests/model/mod.rs"]
-#[allow(dead_code, reason = "it knows more than these books need")]
+#[allow(dead_code, unused_imports, reason = "it knows more than these books need")]
 mod model;
 mod place;
 mod server;

@@ -198,12 +198,15 @@ fn close(ledger: &mut Ledger, book: &PriceBook, month: Month, owed: &mut Owed) -
     let model = scenario(period, own);
     let expected = model.lines();
     assert_eq!(lines_of(&rated, period, false), expected, "{month}");
-    let known: Vec<Use> = in_time.iter().chain(&late).cloned().collect();
-    let mut corrected = scenario(earlier, known).lines();
-    for (key, amount) in scenario(earlier, in_time).lines() {
-        *corrected.entry(key).or_default() -= amount;
+    let mut corrected = Lines::new();
+    if !late.is_empty() {
+        let known: Vec<Use> = in_time.iter().chain(&late).cloned().collect();
+        corrected = scenario(earlier, known).lines();
+        for (key, amount) in scenario(earlier, in_time).lines() {
+            *corrected.entry(key).or_default() -= amount;
+        }
+        corrected.retain(|_, amount| *amount != 0.into());
     }
-    corrected.retain(|_, amount| *amount != 0.into());
     assert_eq!(lines_of(&rated, earlier, true), corrected, "{month}");
     for agency in ["a", "b", "c"] {
         let of = |lines: &Lines| -> BigInt {

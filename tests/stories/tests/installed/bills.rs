@@ -26,7 +26,8 @@ async fn kubeconfig(stage: &Installed, person: &str, namespace: &str) -> PathBuf
 /// What `kubectl maru` says with these arguments.
 async fn said(kubeconfig: &std::path::Path, arguments: &[&str]) -> Result<String, String> {
     let file = kubeconfig.to_str().unwrap();
-    let all = ["kubectl-maru"].iter().chain(arguments).chain(&["--kubeconfig", file]);
+    let all = ["kubectl-maru"].iter().chain(arguments).copied();
+    let all: Vec<&str> = all.chain(["--kubeconfig", file]).collect();
     let cli = Cli::try_parse_from(all).map_err(|error| error.to_string())?;
     let printed = tokio::task::spawn_blocking(move || cli.run()).await.unwrap();
     let printed = printed.map_err(|problem| problem.to_string())?;
