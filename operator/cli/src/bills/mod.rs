@@ -155,7 +155,7 @@ fn in_ledger(args: &BillArgs, address: &str) -> Result<Shown, Problem> {
 impl PlaceArgs {
     /// The bills of the place, and its name in a sentence.
     pub(crate) async fn read(&self) -> Result<(Vec<Bill>, String), Problem> {
-        let Reached { client, namespace } = self.cluster.reach().await?;
+        let (client, namespace) = self.cluster.open().await?;
         let namespace = self.namespace.clone().unwrap_or(namespace);
         let (api, place) = if self.all_namespaces {
             (Api::<Bill>::all(client), "in any namespace".to_owned())
