@@ -156,6 +156,43 @@ fn a_grant_ends_at_its_time_in_what_was_open_before_with_nobody_to_end_it() {
 }
 
 #[test]
+fn a_grant_begins_at_its_time_and_each_row_is_asked_for_the_end_alone() {
+    let mut place = Place::new();
+    let begin = "SELECT to_char(now() at time zone 'UTC' + interval '3 s', 'YYYY-MM-DD\"T\"HH24:MI:SSZ')";
+    let begin: String = place.admin.query_one(begin, &[]).unwrap().get(0);
+    let tables = json!([{"name": "person", "columns": ["id"]}]);
+    let schema = place
+        .grant("f1", 600, &json!({"notBefore": begin, "tables": tables}))
+        .schema;
+    let mut consumer = place.consumer();
+    let query = format!("SELECT id, clock_timestamp() < '{begin}'::timestamptz FROM {schema}.person");
+    let asked_since = Instant::now();
+    loop {
+        let rows = consumer.query(&query, &[]).unwrap();
+        assert!(
+            !rows.iter().any(|row| row.get(1)),
+            "a row was read before the grant began"
+        );
+        if rows.len() == 109 {
+            break;
+        }
+        assert!(
+            rows.is_empty() && asked_since.elapsed() < Duration::from_mins(1),
+            "the grant does not begin"
+        );
+        thread::yield_now();
+    }
+    // The table of lives and the beginning are asked once for each query: what is asked for each row is what a view costs.
+    let explain = format!("EXPLAIN (VERBOSE, FORMAT TEXT) SELECT id FROM {schema}.person");
+    let lines = consumer.query(&explain, &[]).unwrap();
+    let lines: Vec<&str> = lines.iter().map(|row| row.get(0)).collect();
+    let scan = lines.iter().position(|line| line.contains("on public.person")).unwrap();
+    let each_row = lines[scan..].iter().find(|line| line.contains(" Filter: ")).unwrap();
+    assert_eq!(each_row.matches("clock_timestamp").count(), 1, "{lines:#?}");
+    assert!(lines.iter().any(|line| line.contains("InitPlan")), "{lines:#?}");
+}
+
+#[test]
 fn a_revoked_grant_gives_no_row_under_load_and_to_no_open_transaction() {
     let mut place = Place::new();
     let names = place.grant("d1", 600, &json!({}));

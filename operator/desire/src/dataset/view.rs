@@ -29,9 +29,10 @@ pub(crate) fn read_columns<'a>(table: &'a GrantedTable, filter: Option<&'a Filte
 
 /// The query of a view.
 ///
-/// The clock is asked for each row and not once for each query, so that a cursor that was opened before the end gives no row after
-/// it. A filtered view is fenced (`OFFSET 0`): otherwise the planner would estimate what the consumer asks for by the statistics of rows
-/// that it may not read, and EXPLAIN would show the estimate.
+/// The end is held against the clock for each row and not once for each query, so that a cursor that was opened before it gives no row
+/// after it. That is what a view costs over its table, so nothing else is asked for each row: what has begun stays begun, and the line in
+/// the table of lives is read once for each query. A filtered view is fenced (`OFFSET 0`): otherwise the planner would estimate what the
+/// consumer asks for by the statistics of rows that it may not read, and EXPLAIN would show the estimate.
 pub(crate) fn view_body(
     spec: &DataGrantSpec,
     names: &GrantNames,
@@ -42,8 +43,8 @@ pub(crate) fn view_body(
     let (not_before, not_after) = (value(&spec.not_before)?, value(&spec.not_after)?);
     let clock = "pg_catalog.clock_timestamp() OPERATOR(pg_catalog.";
     let alive = format!(
-        "{clock}>=) {not_before}::timestamptz AND {clock}<) {not_after}::timestamptz AND EXISTS (SELECT FROM maru.grant_life AS l \
-         WHERE l.grant_id OPERATOR(pg_catalog.=) {} AND NOT l.revoked \
+        "{clock}<) {not_after}::timestamptz AND EXISTS (SELECT FROM maru.grant_life AS l \
+         WHERE l.grant_id OPERATOR(pg_catalog.=) {} AND NOT l.revoked AND {clock}>=) {not_before}::timestamptz \
          AND {clock}>=) l.not_before AND {clock}<) l.not_after)",
         value(&names.id)?
     );
