@@ -5,7 +5,11 @@ mod correcting;
 mod crash;
 mod credit;
 mod issuing;
+#[path = "../../../rate/tests/model/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "it knows more than these books need")]
+mod model;
 mod place;
 mod server;
 mod tampering;
 mod worlds;
+mod year;
