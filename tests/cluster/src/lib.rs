@@ -51,6 +51,6 @@ pub use node::{HELLO_IMAGE, REAL_NODE_LABEL};
 pub use options::{ClusterOptions, Isolation, KwokPool, KwokTaint, Limits, RealNode};
 pub use places::cache_dir;
 pub use program::main;
-pub use programs::{helm, kubectl, prometheus, promtool};
+pub use programs::{helm, kubectl, prometheus, promtool, s3_server};
 pub use progress::{Event, Reporter};
 pub use volumes::STORAGE_CLASS;

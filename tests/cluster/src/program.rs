@@ -282,6 +282,7 @@ const BESIDE: &[programs::Program] = &[
     programs::HELM,
     programs::PROMETHEUS,
     programs::PROMTOOL,
+    programs::S3_SERVER,
 ];
 
 async fn build() -> Result<(), ClusterError> {

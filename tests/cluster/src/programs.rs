@@ -24,6 +24,7 @@ const CONTAINERD: &str = "v2.4.2";
 const HELM_VERSION: &str = "v4.3.1";
 /// Prometheus 3.16; its Go module counts from zero.
 const PROMETHEUS_VERSION: &str = "v0.316.0";
+const VERSITYGW_VERSION: &str = "v1.8.0";
 /// Prometheus without its web pages, which are no part of the module, and with no other discovery than files and Kubernetes.
 const PROMETHEUS_TAGS: &str = "remove_all_sd,enable_kubernetes_sd";
 
@@ -65,7 +66,7 @@ const fn own(name: &'static str) -> Program {
 
 #[rustfmt::skip]
 mod list {
-    use super::{CONTAINERD, ETCD, HELM_VERSION, KUBERNETES, KWOK, PROMETHEUS_VERSION, Program, own, pinned};
+    use super::{CONTAINERD, ETCD, HELM_VERSION, KUBERNETES, KWOK, PROMETHEUS_VERSION, Program, VERSITYGW_VERSION, own, pinned};
 
     pub(crate) const ETCD_SERVER: Program = pinned("etcd", "etcd", "go.etcd.io/etcd/server/v3", ETCD);
     pub(crate) const API_SERVER: Program = pinned("kube-apiserver", "kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver", KUBERNETES);
@@ -81,6 +82,7 @@ mod list {
     pub(crate) const HELM: Program = pinned("helm", "helm", "helm.sh/helm/v4/cmd/helm", HELM_VERSION);
     pub(crate) const PROMETHEUS: Program = pinned("prometheus", "prometheus", "github.com/prometheus/prometheus/cmd/prometheus", PROMETHEUS_VERSION);
     pub(crate) const PROMTOOL: Program = pinned("promtool", "prometheus", "github.com/prometheus/prometheus/cmd/promtool", PROMETHEUS_VERSION);
+    pub(crate) const S3_SERVER: Program = pinned("versitygw", "versitygw", "github.com/versity/versitygw/cmd/versitygw", VERSITYGW_VERSION);
     pub(crate) const PAUSE: Program = own("pause");
     pub(crate) const HELLO: Program = own("hello");
 }
@@ -211,6 +213,15 @@ pub async fn prometheus() -> Result<PathBuf, ClusterError> {
 pub async fn promtool() -> Result<PathBuf, ClusterError> {
     ensure(&[PROMTOOL], &Reporter::tests()).await?;
     PROMTOOL.path()
+}
+
+/// An S3 server over a directory, built when it is missing: `versitygw`. It refuses to overwrite where it is asked to, as S3 does.
+///
+/// # Errors
+/// When Go is missing or the build fails.
+pub async fn s3_server() -> Result<PathBuf, ClusterError> {
+    ensure(&[S3_SERVER], &Reporter::tests()).await?;
+    S3_SERVER.path()
 }
 
 pub(crate) fn bin_dir() -> PathBuf {
