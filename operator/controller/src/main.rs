@@ -3,7 +3,7 @@
 use clap::Parser;
 use kube::{Client, Config};
 use maru_controller::billing::{self, BillingSettings};
-use maru_controller::meter::{self, Pace};
+use maru_controller::meter::{self, MeterError, Pace, Prometheus, PrometheusError};
 use maru_controller::{Health, Lease, Metrics, Settings, ingest};
 use maru_desire::Platform;
 use maru_lake::Lake;
@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 #[global_allocator]
@@ -43,6 +44,13 @@ struct Arguments {
     /// Where `/v1/events` is served, for use that systems report themselves; none given: nowhere. Needs `--lake`.
     #[arg(long, env = "MARU_EVENTS_LISTEN", requires = "lake")]
     events_listen: Option<SocketAddr>,
+    /// The Prometheus that says what containers used, such as `http://prometheus.monitoring:9090`; none given: used CPU and memory are not metered.
+    /// Needs `--lake`.
+    #[arg(long, env = "MARU_PROMETHEUS", requires = "lake")]
+    prometheus: Option<String>,
+    /// A file with the token that Prometheus is asked with.
+    #[arg(long, env = "MARU_PROMETHEUS_TOKEN_FILE", requires = "prometheus")]
+    prometheus_token_file: Option<PathBuf>,
     /// How many objects are worked on at once.
     #[arg(long, env = "MARU_WORKERS", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: u16,
@@ -72,17 +80,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         None => None,
         Some(place) => Some(Arc::new(tokio::task::spawn_blocking(move || Lake::open(place)).await??)),
     };
-    let metering = lake.as_ref().map(|lake| {
-        let metrics = Arc::clone(&metrics);
-        let loops = meter::run(
-            client.clone(),
-            Arc::clone(lake),
-            Pace::default(),
-            metrics,
-            shutdown.clone(),
-        );
-        tokio::spawn(loops)
-    });
+    let metering = match &lake {
+        None => Vec::new(),
+        Some(lake) => meter_into(lake, &client, &arguments, &metrics, &shutdown)?,
+    };
     let billing = arguments.ledger.clone().zip(lake.as_ref()).map(|(ledger, lake)| {
         let settings = BillingSettings::into_ledger(ledger);
         let (metrics, lake) = (Arc::clone(&metrics), Arc::clone(lake));
@@ -108,11 +109,35 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     if let Some(billing) = billing {
         billing.await?;
     }
-    if let Some(metering) = metering {
-        metering.await??;
+    for task in metering {
+        task.await??;
     }
     http.await??;
     Ok(())
+}
+
+/// Starts what meters.
+fn meter_into(
+    lake: &Arc<Lake>,
+    client: &Client,
+    arguments: &Arguments,
+    metrics: &Arc<Metrics>,
+    shutdown: &CancellationToken,
+) -> Result<Vec<JoinHandle<Result<(), MeterError>>>, PrometheusError> {
+    let (client, lake) = (client.clone(), Arc::clone(lake));
+    let mut tasks = Vec::new();
+    if let Some(url) = &arguments.prometheus {
+        let prometheus = Prometheus::at(url, arguments.prometheus_token_file.clone())?;
+        let (lake, metrics) = (Arc::clone(&lake), Arc::clone(metrics));
+        let used = meter::used::run(client.clone(), lake, prometheus, metrics, shutdown.clone());
+        tasks.push(tokio::spawn(async {
+            used.await;
+            Ok(())
+        }));
+    }
+    let loops = meter::run(client, lake, Pace::default(), Arc::clone(metrics), shutdown.clone());
+    tasks.push(tokio::spawn(loops));
+    Ok(tasks)
 }
 
 /// Cancels on SIGTERM and Ctrl-C.

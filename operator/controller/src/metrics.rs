@@ -41,14 +41,14 @@ pub struct KindLabels {
 /// What is metered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct SourceLabels {
-    /// `pods` or `volumes`.
+    /// `pods`, `volumes`, `prometheus` or `events`.
     pub source: &'static str,
 }
 
 /// What is metered, and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RecordLabels {
-    /// `pods` or `volumes`.
+    /// `pods`, `volumes`, `prometheus` or `events`.
     pub source: &'static str,
     /// Of records: `Added`, `Bettered`, `Known` or `Conflict`. Of failures the step: `Read`, `Watch`, `Write`, `Keep` or `Tidy`.
     pub outcome: &'static str,

@@ -13,6 +13,7 @@ pub mod quantity;
 pub mod record;
 mod requests;
 mod sum;
+pub mod used;
 pub mod volumes;
 
 pub use amounts::{Amounts, HeldMeter, METERED_PLACES, Observed};

@@ -6,7 +6,9 @@
 
 mod cluster;
 mod follow;
+mod prometheus;
 mod source;
+pub mod used;
 
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::Client;
@@ -18,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Metrics;
 use source::Loop;
+
+pub use prometheus::{Prometheus, PrometheusError};
 
 /// How long after a day its files are left as they are, for what still comes.
 const LATE: jiff::SignedDuration = jiff::SignedDuration::from_hours(3);

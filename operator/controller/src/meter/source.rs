@@ -292,7 +292,13 @@ where
             Ok(Written { batch, appended }) => {
                 self.book.written(&batch);
                 self.pause = self.pace.every;
-                self.rests_until = Instant::now() + self.pace.every;
+                // A full batch has left something behind: the hourly cut of many pods does not rest between its parts.
+                let rest = if batch.records.len() < AT_ONCE {
+                    self.pace.every
+                } else {
+                    Duration::ZERO
+                };
+                self.rests_until = Instant::now() + rest;
                 self.count(&appended);
                 for id in &appended.conflicts {
                     tracing::error!(
