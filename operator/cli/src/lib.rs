@@ -13,7 +13,7 @@ mod problem;
 pub mod rate;
 pub mod schedule;
 mod terminal;
-mod usage;
+pub mod usage;
 pub mod verify;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -51,6 +51,9 @@ enum Command {
     /// Look at datasets.
     #[command(subcommand)]
     Dataset(data::DatasetCommand),
+    /// Bring usage records into a lake.
+    #[command(subcommand)]
+    Usage(UsageCommand),
     /// Print how what systems cost to build is written off, month by month.
     Schedule(schedule::ScheduleArgs),
     /// Print the completion script of a shell.
@@ -60,6 +63,13 @@ enum Command {
     },
     /// Work an issued bill out again from what it names and say whether every figure agrees.
     Verify(verify::VerifyArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum UsageCommand {
+    /// Put the usage records of files into a lake, each once: doing it twice is doing it once, and after an end in the middle it goes on where it
+    /// was.
+    Import(usage::import::ImportArgs),
 }
 
 /// What a command says, and whether what it compared agrees.
@@ -94,6 +104,7 @@ impl Cli {
             Command::Rate(args) => rate::run(args).map(Printed::from),
             Command::Grants(args) => data::grants(args).map(Printed::from),
             Command::Dataset(command) => data::dataset(command).map(Printed::from),
+            Command::Usage(UsageCommand::Import(args)) => usage::import::run(args),
             Command::Schedule(args) => schedule::run(args).map(Printed::from),
             Command::Completion { shell } => Ok(completion(*shell).into()),
             Command::Verify(args) => verify::run(args),

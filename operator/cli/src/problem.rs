@@ -54,3 +54,9 @@ impl fmt::Display for Problem {
 }
 
 impl std::error::Error for Problem {}
+
+impl From<maru_lake::LakeError> for Problem {
+    fn from(error: maru_lake::LakeError) -> Self {
+        Self::new(error)
+    }
+}

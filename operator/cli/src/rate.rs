@@ -1,18 +1,20 @@
 //! `kubectl maru rate`: the bills that the operator would issue, from files.
 
-use std::path::PathBuf;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use maru_bill::{Bill, Focus};
+use maru_lake::{Lake, Summing};
 use maru_rate::{Carry, Course, Month, Period, Recovery};
 use serde::Serialize;
 
 use crate::manifests::Manifests;
 use crate::output::RateOutput;
 use crate::problem::Problem;
-use crate::usage::UsageFiles;
 use crate::usage::mapping::Mapping;
+use crate::usage::{self, UsageFiles};
 
 /// What to rate.
 #[derive(Debug, Args)]
@@ -20,7 +22,7 @@ pub struct RateArgs {
     /// Manifests: Agency, AgencySystem, SystemSubscription and exactly one RateCard, in any number of files and documents.
     #[arg(short = 'f', long = "filename", value_name = "FILE", required = true, num_args = 1..)]
     files: Vec<PathBuf>,
-    /// Usage records as JSON lines, CSV or Parquet, by suffix, or the directory of a lake; may be given several times.
+    /// Usage records as JSON lines, CSV or Parquet, by suffix, or the directory or URL of a lake; may be given several times.
     #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
     usage: Vec<PathBuf>,
     /// How rows of CSV and Parquet files that are not usage records become such (docs/usage-files.md).
@@ -114,8 +116,14 @@ fn rated(args: &RateArgs, manifests: &Manifests) -> Result<Outcome, Problem> {
     let mapping = args.mapping.as_deref().map(Mapping::read).transpose()?;
     let mut files = UsageFiles::new(&periods).with_mapping(mapping);
     let mut course = Course::new(&manifests.book, &manifests.world, periods, Course::GRACE);
-    for file in &args.usage {
-        files.read(file, |record| course.add(record).map_err(|error| error.to_string()))?;
+    match args.usage.as_slice() {
+        // Alone, a lake is summed where it is. Beside others it is read record by record, for an id may be in both.
+        [place] if usage::is_lake(place) => add_sums(place, &mut course)?,
+        usage => {
+            for file in usage {
+                files.read(file, |record| course.add(record).map_err(|error| error.to_string()))?;
+            }
+        }
     }
 
     let mut bills = Vec::new();
@@ -136,6 +144,23 @@ fn rated(args: &RateArgs, manifests: &Manifests) -> Result<Outcome, Problem> {
         recoveries,
         warnings,
         zone: manifests.book.zone.clone(),
+    })
+}
+
+/// Adds a lake up. What is held grows with agencies, systems and meters, not with records.
+fn add_sums(place: &Path, course: &mut Course<'_>) -> Result<(), Problem> {
+    let Some(period) = course.interval() else { return Ok(()) };
+    let summing = Summing {
+        period,
+        cuts: course.cuts(),
+        alone: course.one_by_one(),
+        issued: course.issues(),
+        version: None,
+        threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+    };
+    let lake = Lake::open(place).map_err(Problem::new)?;
+    lake.sum(&summing, |record| {
+        course.add(record).map_err(|error| Problem::of(place, error))
     })
 }
 

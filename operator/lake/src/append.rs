@@ -39,7 +39,45 @@ pub struct Appended {
 #[derive(Debug, Default)]
 pub(crate) struct Writer {
     table: Option<DeltaTable>,
-    index: Index,
+    pub(crate) index: Index,
+}
+
+/// What lies between attempts that others came before.
+#[derive(Debug)]
+pub(crate) struct Pauses {
+    made: u32,
+    next: Duration,
+}
+
+impl Default for Pauses {
+    fn default() -> Self {
+        Self {
+            made: 0,
+            next: Duration::from_millis(2),
+        }
+    }
+}
+
+impl Pauses {
+    /// Waits for a moment, longer each time, and gives up in the end.
+    pub(crate) async fn pause(&mut self) -> Result<(), LakeError> {
+        self.made += 1;
+        if self.made >= ATTEMPTS {
+            return Err(LakeError::Busy { attempts: ATTEMPTS });
+        }
+        tokio::time::sleep(self.next + spread(self.next)).await;
+        self.next = (self.next * 2).min(LONGEST_PAUSE);
+        Ok(())
+    }
+}
+
+/// What the table's log says of an append.
+pub(crate) fn writing() -> DeltaOperation {
+    DeltaOperation::Write {
+        mode: SaveMode::Append,
+        partition_by: Some(vec![columns::DAY.to_owned()]),
+        predicate: None,
+    }
 }
 
 /// What a batch does to one day.
@@ -56,27 +94,35 @@ impl Writer {
         if records.is_empty() {
             return Ok(Appended::default());
         }
-        let mut pause = Duration::from_millis(2);
-        for _ in 0..ATTEMPTS {
+        let mut pauses = Pauses::default();
+        loop {
             let current = self.current(table).await?;
             let files = table.files_of(&current)?;
             let mut appended = Appended::default();
             let changes = self.compare(table, &files, records, &mut appended).await?;
-            if changes.is_empty() || self.write(table, &current, &files, changes).await? {
-                self.table = Some(current);
-                let used: BTreeSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
-                self.index.shrink(|path| used.contains(path));
+            let done = changes.is_empty() || self.write(table, &current, &files, changes).await?;
+            self.keep_table(current);
+            if done {
+                self.forget_unused(&files);
                 return Ok(appended);
             }
-            self.table = Some(current);
-            tokio::time::sleep(pause + spread(pause)).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            pauses.pause().await?;
         }
-        Err(LakeError::Busy { attempts: ATTEMPTS })
+    }
+
+    /// Keeps the table for the next time.
+    pub(crate) fn keep_table(&mut self, table: DeltaTable) {
+        self.table = Some(table);
+    }
+
+    /// Forgets what is known of files that the table no longer has.
+    pub(crate) fn forget_unused(&mut self, files: &[DataFile]) {
+        let used: BTreeSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
+        self.index.shrink(|path| used.contains(path));
     }
 
     /// The table as it is now. It is given away, so that after an error nothing half-known is kept.
-    async fn current(&mut self, table: &Table) -> Result<DeltaTable, LakeError> {
+    pub(crate) async fn current(&mut self, table: &Table) -> Result<DeltaTable, LakeError> {
         match self.table.take() {
             Some(mut known) => {
                 table.refresh(&mut known).await?;
@@ -112,7 +158,7 @@ impl Writer {
         Ok(changes)
     }
 
-    async fn learn(&mut self, table: &Table, file: &DataFile) -> Result<(), LakeError> {
+    pub(crate) async fn learn(&mut self, table: &Table, file: &DataFile) -> Result<(), LakeError> {
         if !self.index.knows(&file.path) {
             let bytes = datafile::fetch(&*table.store(), file).await?;
             self.index.learn(&file.path, &datafile::records(&file.path, bytes)?);
@@ -134,7 +180,7 @@ impl Writer {
             let merged = if let Some(pending) = change.records.get(&record.id) {
                 merge(pending, record)
             } else {
-                let id = fingerprints.of(&record.id);
+                let id = fingerprints.of(&record.id.as_str());
                 let paths = files.iter().map(|file| file.path.as_str());
                 match self.index.find(id, paths) {
                     None => {
@@ -192,12 +238,7 @@ impl Writer {
             written.push((add.path.clone(), records));
             actions.push(Action::Add(add));
         }
-        let operation = DeltaOperation::Write {
-            mode: SaveMode::Append,
-            partition_by: Some(vec![columns::DAY.to_owned()]),
-            predicate: None,
-        };
-        match table.commit(current, actions, operation).await? {
+        match table.commit(current, actions, writing()).await? {
             Commit::Done => {
                 for (path, records) in &written {
                     self.index.learn(path, records);

@@ -224,7 +224,7 @@ pub(crate) fn start_of_day(day: &str) -> Option<Timestamp> {
     format!("{day}T00:00:00Z").parse().ok()
 }
 
-fn completeness_name(completeness: Completeness) -> &'static str {
+pub(crate) fn completeness_name(completeness: Completeness) -> &'static str {
     match completeness {
         Completeness::Complete => "Complete",
         Completeness::Estimated => "Estimated",

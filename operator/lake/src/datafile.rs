@@ -159,6 +159,9 @@ impl Writer {
     }
 
     fn write(&mut self, group: &[UsageRecord]) -> Result<(), LakeError> {
+        if group.is_empty() {
+            return Ok(());
+        }
         for record in group {
             self.statistics.count(record);
         }
@@ -166,14 +169,38 @@ impl Writer {
     }
 
     /// Puts the file into the store, under a name of its own.
-    pub(crate) async fn finish(mut self, store: &dyn ObjectStore, day: &str, changes: bool) -> Result<Add, LakeError> {
+    pub(crate) async fn finish(self, store: &dyn ObjectStore, day: &str, changes: bool) -> Result<Add, LakeError> {
+        let file = self.encoded()?;
+        let add = file.put(store, day).await?;
+        Ok(Add {
+            data_change: changes,
+            ..add
+        })
+    }
+
+    fn encoded(mut self) -> Result<Encoded, LakeError> {
         let rest = std::mem::take(&mut self.group);
         self.write(&rest)?;
-        let bytes = self.file.into_inner().map_err(unwritable)?;
+        Ok(Encoded {
+            bytes: self.file.into_inner().map_err(unwritable)?,
+            statistics: self.statistics,
+        })
+    }
+}
+
+/// A whole file that is nowhere yet.
+pub(crate) struct Encoded {
+    bytes: Vec<u8>,
+    statistics: Statistics,
+}
+
+impl Encoded {
+    /// Puts it into the store, under a name of its own.
+    pub(crate) async fn put(self, store: &dyn ObjectStore, day: &str) -> Result<Add, LakeError> {
         let path = format!("{}={day}/part-{}.parquet", columns::DAY, uuid::Uuid::new_v4());
-        let size = bytes.len();
+        let size = self.bytes.len();
         store
-            .put(&Path::from(path.as_str()), PutPayload::from(bytes))
+            .put(&Path::from(path.as_str()), PutPayload::from(self.bytes))
             .await
             .map_err(|error| LakeError::Store {
                 file: path.clone(),
@@ -184,11 +211,39 @@ impl Writer {
             partition_values: HashMap::from([(columns::DAY.to_owned(), Some(day.to_owned()))]),
             size: i64::try_from(size).unwrap_or(i64::MAX),
             modification_time: Timestamp::now().as_millisecond(),
-            data_change: changes,
+            data_change: true,
             stats: serde_json::to_string(&self.statistics).ok(),
             ..Add::default()
         })
     }
+}
+
+/// A file of a batch that has the file's columns and order.
+pub(crate) fn encode(batch: &RecordBatch) -> Result<Encoded, LakeError> {
+    let mut writer = Writer::new()?;
+    let bounds = |name: &str| {
+        let moments = columns::moments(batch, name).map_err(unwritable)?.values();
+        let moment = |micros: Option<&i64>| {
+            let micros = micros.copied().unwrap_or_default();
+            Timestamp::from_microsecond(micros).map_err(unwritable)
+        };
+        Ok::<_, LakeError>((moment(moments.iter().min())?, moment(moments.iter().max())?))
+    };
+    let (start, end) = (bounds("start")?, bounds("end")?);
+    writer.statistics = Statistics {
+        num_records: batch.num_rows() as u64,
+        min_values: Bounds {
+            start: Some(whole_millis(start.0)),
+            end: Some(whole_millis(end.0)),
+        },
+        max_values: Bounds {
+            start: Some(next_millis(start.1)),
+            end: Some(next_millis(end.1)),
+        },
+        null_count: HashMap::new(),
+    };
+    writer.file.write(batch).map_err(unwritable)?;
+    writer.encoded()
 }
 
 fn unwritable(error: impl std::fmt::Display) -> LakeError {

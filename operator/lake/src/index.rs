@@ -1,10 +1,12 @@
 //! What the files hold, as fingerprints: whether a record is known is found without reading a file twice.
 
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hash};
 
 use foldhash::fast::RandomState;
 use foldhash::{HashMap, HashMapExt};
-use maru_meter::UsageRecord;
+use maru_meter::{Rounding, UsageRecord};
+
+use crate::columns;
 
 /// Fingerprints that are kept: at 32 bytes each, some hundred megabytes at most.
 const MOST: usize = 4_000_000;
@@ -21,20 +23,34 @@ impl Fingerprints {
         (u128::from(one.hash_one(value)) << 64) | u128::from(other.hash_one(value))
     }
 
-    pub(crate) fn of_content(&self, record: &UsageRecord) -> u128 {
-        self.of(&Content(record))
+    /// One hash of a text that many records share.
+    pub(crate) fn word(&self, text: &str) -> u64 {
+        self.keys[0].hash_one(text)
     }
-}
 
-/// Everything that makes two records with the same id the same, so without when they became known.
-struct Content<'a>(&'a UsageRecord);
+    /// Everything that makes two records with the same id the same, so without when they became known: agency, system, resource, meter, unit and
+    /// source, the quantity in units of its last place, start and end in microseconds, and the completeness.
+    pub(crate) fn content(&self, texts: [u64; 6], units: i128, start: i64, end: i64, completeness: u64) -> u128 {
+        self.of(&(texts, units, start, end, completeness))
+    }
 
-impl Hash for Content<'_> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let record = self.0;
-        (&record.id, &record.agency, &record.system, &record.resource).hash(state);
-        (&record.meter, &record.quantity, &record.unit, &record.source).hash(state);
-        (record.start, record.end, record.completeness).hash(state);
+    pub(crate) fn of_content(&self, record: &UsageRecord) -> u128 {
+        let texts = [
+            &record.agency,
+            &record.system,
+            &record.resource,
+            &record.meter,
+            &record.unit,
+            &record.source,
+        ];
+        let units = record.quantity.units(columns::PLACES, Rounding::Down);
+        self.content(
+            texts.map(|text| self.word(text)),
+            i128::try_from(units).unwrap_or(i128::MAX),
+            record.start.as_microsecond(),
+            record.end.as_microsecond(),
+            self.word(columns::completeness_name(record.completeness)),
+        )
     }
 }
 
@@ -56,10 +72,20 @@ impl Index {
 
     /// Remembers the records of a file.
     pub(crate) fn learn(&mut self, path: &str, records: &[UsageRecord]) {
-        let mut ids = HashMap::with_capacity(records.len());
-        for record in records {
-            ids.insert(self.fingerprints.of(&record.id), self.fingerprints.of_content(record));
-        }
+        let prints = records.iter().map(|record| {
+            (
+                self.fingerprints.of(&record.id.as_str()),
+                self.fingerprints.of_content(record),
+            )
+        });
+        let prints: Vec<(u128, u128)> = prints.collect();
+        self.remember(path, prints.into_iter());
+    }
+
+    /// Remembers the fingerprints of a file's records: of the ids and of the contents.
+    pub(crate) fn remember(&mut self, path: &str, prints: impl ExactSizeIterator<Item = (u128, u128)>) {
+        let mut ids = HashMap::with_capacity(prints.len());
+        ids.extend(prints);
         self.size += ids.len();
         self.order.push_back(path.to_owned());
         self.files.insert(path.to_owned(), ids);

@@ -39,6 +39,17 @@ impl Lake {
         };
         packed.map(unpack).transpose()
     }
+
+    /// Keeps nothing more under a name.
+    pub fn forget(&self, name: &str) -> Result<(), LakeError> {
+        let path = path(name)?;
+        self.wait(async {
+            match self.table.store().delete(&path).await {
+                Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
+                Err(error) => Err(failed(&path, error)),
+            }
+        })
+    }
 }
 
 fn path(name: &str) -> Result<Path, LakeError> {

@@ -9,6 +9,7 @@
 //! See `docs/decisions/2026-11-24-lake.md`.
 
 mod append;
+mod bulk;
 mod columns;
 mod datafile;
 mod error;
@@ -74,17 +75,20 @@ impl Lake {
         &self.location
     }
 
+    /// Whether a lake takes a record: it is right, and can be held exactly.
+    pub fn check(record: &UsageRecord) -> Result<(), LakeError> {
+        record.check()?;
+        if record.end.duration_since(record.start) > LONGEST {
+            return Err(LakeError::TooLong { id: record.id.clone() });
+        }
+        columns::check(record)
+    }
+
     /// Stores records exactly once by id, durable when this returns. Appending the same ones again, from
     /// another process or after a crash in the middle, changes nothing. A record that does not pass
-    /// [`UsageRecord::check`] or that the table cannot hold exactly refuses the whole batch before anything is written.
+    /// [`Lake::check`] refuses the whole batch before anything is written.
     pub fn append(&self, records: &[UsageRecord]) -> Result<Appended, LakeError> {
-        for record in records {
-            record.check()?;
-            if record.end.duration_since(record.start) > LONGEST {
-                return Err(LakeError::TooLong { id: record.id.clone() });
-            }
-            columns::check(record)?;
-        }
+        records.iter().try_for_each(Self::check)?;
         let mut writer = self.writer();
         self.wait(writer.append(&self.table, records))
     }

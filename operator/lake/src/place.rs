@@ -5,19 +5,25 @@ use std::io::{ErrorKind, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as StorePath;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, RetryConfig,
 };
 use url::Url;
 
 use crate::LakeError;
+
+/// How often a request to a store is made again, and until when.
+const RETRIES: usize = 5;
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(15);
 
 /// A store, seen from its own root, and the lake's URL in it.
 #[derive(Clone, Debug)]
@@ -39,13 +45,8 @@ impl Place {
             if !url.path().ends_with('/') {
                 url.set_path(&format!("{}/", url.path()));
             }
-            let settings = std::env::vars().map(|(name, value)| (name.to_ascii_lowercase(), value));
-            let (store, _) =
-                object_store::parse_url_opts(&url, settings).map_err(|error| refused(error.to_string()))?;
-            return Ok(Self {
-                store: store.into(),
-                url,
-            });
+            let store = store_at(&url).map_err(|error| refused(error.to_string()))?;
+            return Ok(Self { store, url });
         }
         fs::create_dir_all(location).map_err(|error| refused(error.to_string()))?;
         let directory = fs::canonicalize(location).map_err(|error| refused(error.to_string()))?;
@@ -55,6 +56,26 @@ impl Place {
             url,
         })
     }
+}
+
+/// The store of a URL, from its root. One that does not answer is given up before those who wait for it are.
+fn store_at(url: &Url) -> Result<Arc<dyn ObjectStore>> {
+    let settings = std::env::vars().map(|(name, value)| (name.to_ascii_lowercase(), value));
+    if !matches!(url.scheme(), "s3" | "s3a") {
+        let (store, _) = object_store::parse_url_opts(url, settings)?;
+        return Ok(store.into());
+    }
+    let retry = RetryConfig {
+        max_retries: RETRIES,
+        retry_timeout: GIVEN_UP_AFTER,
+        ..RetryConfig::default()
+    };
+    let known = settings.filter_map(|(name, value)| Some((name.parse::<AmazonS3ConfigKey>().ok()?, value)));
+    let builder = known.fold(
+        AmazonS3Builder::new().with_url(url.as_str()),
+        |builder, (key, value)| builder.with_config(key, value),
+    );
+    Ok(Arc::new(builder.with_retry(retry).build()?))
 }
 
 /// The file system, where a write is on the disk when it is answered: file, name and directories. A commit appears

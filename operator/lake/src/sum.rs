@@ -1,14 +1,16 @@
 //! Summing a period for rating, straight from the files: each file by one thread, a batch at a time, in whole numbers of the
-//! quantity's last place. What is held grows with agencies, systems and meters, never with records.
+//! quantity's last place. What is held grows with agencies, systems and meters, never with records: what is given as it is goes straight to who
+//! asked.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Decimal128Type, Int32Type};
 use arrow_array::{Array, RecordBatch, StringArray};
-use foldhash::{HashMap, HashMapExt};
+use foldhash::HashMap;
 use jiff::Timestamp;
 use maru_meter::{Exact, Interval, UsageRecord};
 
@@ -24,17 +26,26 @@ pub struct Summing {
     pub cuts: Vec<Timestamp>,
     /// Meters whose records count one by one, such as those with a price increment.
     pub alone: Vec<String>,
+    /// Ends of billing periods in the order of time, each with the moment at which it was issued: what became known later counts one by
+    /// one, for it is a correction.
+    pub issued: Vec<(Timestamp, Timestamp)>,
     /// The table's version; none: as it is now.
     pub version: Option<u64>,
     /// How many files are read at a time.
     pub threads: NonZeroUsize,
 }
 
+const RECORDED_AT: &str = "recorded_at";
+
 /// Columns that are summed by, and their order in a [`Key`].
 const NAMES: [&str; 5] = ["agency", "system", "meter", "unit", "completeness"];
 
 /// A number for each of [`NAMES`], and the slot of time.
 type Key = ([u32; 5], u32);
+
+/// Records that are given as they are and may wait to be taken, in parts of this many.
+const WAITING: usize = 4;
+const PART: usize = 4096;
 
 impl Lake {
     /// Gives what a period used: one record for each agency, system, meter, unit, completeness and slot between cuts, with the exact sum and
@@ -50,30 +61,36 @@ impl Lake {
         let slots = slots(summing);
         let next = AtomicUsize::new(0);
         let threads = summing.threads.get().min(files.len().max(1));
-        let sums: Vec<Result<Sums, LakeError>> = std::thread::scope(|scope| {
-            let work = || {
-                let mut sums = Sums::new(&slots, &summing.alone);
+        let (sender, alone) = sync_channel::<Vec<UsageRecord>>(WAITING);
+        let (taken, sums) = std::thread::scope(|scope| {
+            let work = |sender: SyncSender<Vec<UsageRecord>>| {
+                let mut sums = Sums::new(&slots, summing, sender);
                 while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
                     sums.add_file(self, file)?;
                 }
-                Ok(sums)
+                // Its sender goes with the rest: whoever takes what is given by itself waits for the last one.
+                Ok(sums.done)
             };
-            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-            let mut all = vec![work()];
-            all.extend(
-                others
-                    .into_iter()
-                    .map(|other| other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))),
-            );
-            all
+            let workers: Vec<_> = (0..threads)
+                .map(|_| {
+                    let sender = sender.clone();
+                    scope.spawn(move || work(sender))
+                })
+                .collect();
+            drop(sender);
+            let taken = alone.iter().flatten().try_for_each(|record| take(&record));
+            // After a refusal nobody listens, and the workers end at their next part.
+            drop(alone);
+            let sums: Vec<Result<Done, LakeError>> = workers
+                .into_iter()
+                .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect();
+            (taken, sums)
         });
+        taken?;
         let mut total: BTreeMap<([String; 5], u32), Exact> = BTreeMap::new();
         for sums in sums {
-            let sums = sums?;
-            for record in &sums.alone {
-                take(record)?;
-            }
-            sums.into_total(&mut total);
+            sums?.into_total(&mut total);
         }
         for (number, ((names, slot), quantity)) in total.into_iter().enumerate() {
             take(&as_record(number, names, slots[slot as usize], quantity)?)?;
@@ -127,10 +144,19 @@ struct Sums<'a> {
     slots: &'a [Interval],
     /// The slots in microseconds.
     borders: Vec<(i64, i64)>,
+    /// When the period of each slot was issued, in microseconds.
+    issued: Vec<i64>,
     apart: &'a [String],
+    done: Done,
+    /// Takes what is given as it is.
+    alone: SyncSender<Vec<UsageRecord>>,
+}
+
+/// The sums.
+#[derive(Default)]
+struct Done {
     names: Interned,
     cells: HashMap<Key, Cell>,
-    alone: Vec<UsageRecord>,
 }
 
 /// A sum in units of the last place; what no longer fits into the number is kept beside it.
@@ -196,15 +222,19 @@ impl Dictionary {
 }
 
 impl<'a> Sums<'a> {
-    fn new(slots: &'a [Interval], apart: &'a [String]) -> Self {
+    fn new(slots: &'a [Interval], summing: &'a Summing, alone: SyncSender<Vec<UsageRecord>>) -> Self {
         let micros = |slot: &Interval| (slot.start.as_microsecond(), slot.end.as_microsecond());
+        let issued = |slot: &Interval| {
+            let period = summing.issued.iter().find(|(end, _)| slot.end <= *end);
+            period.map_or(i64::MAX, |(_, issued)| issued.as_microsecond())
+        };
         Self {
             borders: slots.iter().map(micros).collect(),
+            issued: slots.iter().map(issued).collect(),
             slots,
-            apart,
-            names: Interned::default(),
-            cells: HashMap::new(),
-            alone: Vec::new(),
+            apart: &summing.alone,
+            done: Done::default(),
+            alone,
         }
     }
 
@@ -214,8 +244,11 @@ impl<'a> Sums<'a> {
             file: file.path.clone(),
             reason,
         };
-        let [agency, system, meter, unit, completeness] = NAMES;
-        let wanted = [agency, system, meter, unit, completeness, "quantity", "start", "end"];
+        let mut wanted = NAMES.to_vec();
+        wanted.extend(["quantity", "start", "end"]);
+        if self.issued.iter().any(|issued| *issued != i64::MAX) {
+            wanted.push(RECORDED_AT);
+        }
         let mut dictionaries: [Dictionary; 5] = Default::default();
         let mut some_alone = false;
         for batch in datafile::batches_of(&file.path, bytes.clone(), &wanted)? {
@@ -223,20 +256,31 @@ impl<'a> Sums<'a> {
         }
         if some_alone {
             for batch in datafile::batches(&file.path, bytes)? {
-                let records = columns::decode(&batch?).map_err(damaged)?;
-                for record in records {
-                    let alone = match self.slot(record.start.as_microsecond(), record.end.as_microsecond()) {
-                        Place::Slot(_) => self.apart.contains(&record.meter),
-                        Place::Crosses => true,
-                        Place::Outside => false,
-                    };
-                    if alone {
-                        self.alone.push(record);
+                let mut records = columns::decode(&batch?).map_err(damaged)?;
+                records.retain(|record| self.is_alone(record));
+                for part in records.chunks(PART) {
+                    if self.alone.send(part.to_vec()).is_err() {
+                        // Somebody else's record was refused, which ends the sum.
+                        return Ok(());
                     }
                 }
             }
         }
         Ok(())
+    }
+
+    fn is_alone(&self, record: &UsageRecord) -> bool {
+        let known = record.recorded_at.map(Timestamp::as_microsecond);
+        match self.slot(record.start.as_microsecond(), record.end.as_microsecond()) {
+            Place::Slot(slot) => self.apart.contains(&record.meter) || self.came_late(slot, known),
+            Place::Crosses => true,
+            Place::Outside => false,
+        }
+    }
+
+    fn came_late(&self, slot: u32, known: Option<i64>) -> bool {
+        let issued = self.issued.get(slot as usize).copied().unwrap_or(i64::MAX);
+        known.is_some_and(|known| known > issued)
     }
 
     /// Adds a batch up. True where it holds records that must be given as they are.
@@ -249,7 +293,7 @@ impl<'a> Sums<'a> {
                 .values()
                 .as_string_opt::<i32>()
                 .ok_or_else(|| format!("{name} is no text"))?;
-            dictionary.renew(texts, &mut self.names);
+            dictionary.renew(texts, &mut self.done.names);
             numbers.push(column.keys().values());
         }
         let quantities = columns::column(batch, "quantity")?
@@ -258,13 +302,23 @@ impl<'a> Sums<'a> {
             .values();
         let starts = columns::moments(batch, "start")?.values();
         let ends = columns::moments(batch, "end")?.values();
-        let apart: Vec<u32> = self.apart.iter().map(|meter| self.names.number(meter)).collect();
+        // All of them are in time where nothing was issued, and then the column is not read.
+        let known = match batch.column_by_name(RECORDED_AT) {
+            Some(_) => Some(columns::moments(batch, RECORDED_AT)?),
+            None => None,
+        };
+        let apart: Vec<u32> = self.apart.iter().map(|meter| self.done.names.number(meter)).collect();
 
         let mut some_alone = false;
         let mut last: Option<([i32; 5], u32)> = None;
         let mut sum = Cell::default();
         for row in 0..batch.num_rows() {
+            let known = known.filter(|known| known.is_valid(row)).map(|known| known.value(row));
             let slot = match self.slot(starts[row], ends[row]) {
+                Place::Slot(slot) if self.came_late(slot, known) => {
+                    some_alone = true;
+                    continue;
+                }
                 Place::Slot(slot) => slot,
                 Place::Crosses => {
                     some_alone = true;
@@ -311,7 +365,7 @@ impl<'a> Sums<'a> {
             *some_alone = true;
             return;
         }
-        let cell = self.cells.entry((numbers, slot)).or_default();
+        let cell = self.done.cells.entry((numbers, slot)).or_default();
         cell.add(sum.units);
         if !sum.more.is_zero() {
             cell.more += &sum.more;
@@ -334,7 +388,9 @@ impl<'a> Sums<'a> {
             None => Place::Outside,
         }
     }
+}
 
+impl Done {
     fn into_total(self, total: &mut BTreeMap<([String; 5], u32), Exact>) {
         let names = self.names;
         let text = |number: u32| names.texts.get(number as usize).cloned().unwrap_or_default();

@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use deltalake_core::kernel::Action;
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties, TableReference, TransactionError};
-use deltalake_core::logstore::LogStoreRef;
+use deltalake_core::logstore::{
+    LogStoreFactory, LogStoreRef, ObjectStoreRef, StorageConfig, default_logstore, logstore_factories,
+};
 use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 use object_store::ObjectStore;
+use url::Url;
 
 use crate::datafile::DataFile;
 use crate::place::Place;
@@ -27,6 +30,22 @@ pub(crate) struct Table {
     log: LogStoreRef,
 }
 
+/// Commits by writing a version's file where there is none yet, which all stores do that `object_store` knows.
+#[derive(Debug)]
+struct ConditionalPut;
+
+impl LogStoreFactory for ConditionalPut {
+    fn with_options(
+        &self,
+        prefixed_store: ObjectStoreRef,
+        root_store: ObjectStoreRef,
+        location: &Url,
+        options: &StorageConfig,
+    ) -> Result<LogStoreRef, DeltaTableError> {
+        Ok(default_logstore(prefixed_store, root_store, location, options))
+    }
+}
+
 /// How a commit ended.
 #[derive(Debug)]
 pub(crate) enum Commit {
@@ -39,6 +58,13 @@ pub(crate) enum Commit {
 impl Table {
     pub(crate) fn at(location: &str) -> Result<Self, LakeError> {
         let place = Place::of(location)?;
+        let scheme = Url::parse(&format!("{}://", place.url.scheme())).map_err(|error| LakeError::Location {
+            location: location.to_owned(),
+            reason: error.to_string(),
+        })?;
+        logstore_factories()
+            .entry(scheme)
+            .or_insert_with(|| Arc::new(ConditionalPut));
         let log = builder(&place)
             .and_then(|builder| builder.build_storage())
             .map_err(|error| refused(&place, error))?;

@@ -68,6 +68,7 @@ fn summing(threads: usize) -> Summing {
             at("2027-01-01T00:00:00Z"),
         ],
         alone: vec!["requests.count".to_owned()],
+        issued: Vec::new(),
         version: None,
         threads: NonZeroUsize::new(threads).unwrap(),
     }
@@ -169,6 +170,44 @@ fn a_sum_past_what_a_machine_number_holds_is_still_exact() {
         given[0].quantity.to_string(),
         "499999999999999999999.999999999999999995"
     );
+}
+
+#[test]
+fn what_became_known_after_its_month_was_issued_is_given_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::open(folder.path()).unwrap();
+    let issued = at("2026-12-03T15:00:00Z");
+    let record = |number: u64, known: Option<Timestamp>| UsageRecord {
+        meter: "cpu.reserved".to_owned(),
+        start: at("2026-11-24T00:00:00Z"),
+        end: at("2026-11-24T01:00:00Z"),
+        recorded_at: known,
+        ..records(1, 1).remove(0).named(number)
+    };
+    let late = record(3, Some(issued + SignedDuration::from_micros(1)));
+    let all = [record(1, None), record(2, Some(issued)), late.clone()];
+    lake.append(&all).unwrap();
+    let asked = |issued| Summing { issued, ..summing(2) };
+    let given = sums(&lake, &asked(vec![(period().end, issued)]));
+    assert_eq!(given.len(), 2);
+    assert!(given.contains(&late), "{given:?}");
+    assert_eq!(totals(&given, period()), totals(&all, period()));
+    // A month that was not issued takes everything in.
+    assert_eq!(sums(&lake, &asked(vec![(at("2026-11-01T00:00:00Z"), issued)])).len(), 1);
+}
+
+#[test]
+fn whoever_refuses_a_record_ends_the_sum_at_once_also_with_many_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::open(folder.path()).unwrap();
+    lake.append(&records(3, 3000)).unwrap();
+    let mut taken = 0;
+    let refused = lake.sum(&summing(2), |record| {
+        taken += 1;
+        Err(LakeError::Name(record.id.clone()))
+    });
+    assert!(matches!(refused, Err(LakeError::Name(_))), "{refused:?}");
+    assert_eq!(taken, 1);
 }
 
 trait Named {

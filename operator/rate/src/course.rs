@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use maru_meter::UsageRecord;
+use maru_meter::{Interval, UsageRecord};
 
 use crate::book::PriceBook;
 use crate::carry::{Carry, Recovery};
@@ -97,6 +97,36 @@ impl<'a> Course<'a> {
             before: first.map_or(Timestamp::MIN, |start| after(start, Self::GRACE)),
             earlier: 0,
         }
+    }
+
+    /// The time from the first period's start to the last one's end; nothing where there are no periods.
+    pub fn interval(&self) -> Option<Interval> {
+        let (first, last) = (self.legs.first()?, self.legs.last()?);
+        Some(Interval {
+            start: first.period.interval.start,
+            end: last.period.interval.end,
+        })
+    }
+
+    /// Moments across which use must not be summed before it is added: those of each period, and where one begins.
+    pub fn cuts(&self) -> Vec<Timestamp> {
+        let inside = self.legs.iter().flat_map(|leg| leg.usage.cuts());
+        let borders = self.legs.iter().map(|leg| leg.period.interval.start);
+        let mut cuts: Vec<Timestamp> = inside.chain(borders).collect();
+        cuts.sort_unstable();
+        cuts.dedup();
+        cuts
+    }
+
+    /// Meters whose records must be added one by one.
+    pub fn one_by_one(&self) -> Vec<String> {
+        self.legs.first().map(|leg| leg.usage.one_by_one()).unwrap_or_default()
+    }
+
+    /// The end of each period, and when it was issued: what became known later must be added one by one.
+    pub fn issues(&self) -> Vec<(Timestamp, Timestamp)> {
+        let of = |leg: &Leg| (leg.period.interval.end, leg.issued);
+        self.legs.iter().map(of).collect()
     }
 
     /// Adds what of a record falls into the periods: to the bill of its own period where it was known in time, else to the first one that

@@ -15,11 +15,11 @@ use super::plan::Plan;
 /// A line, from 1, and what is wrong there and what is allowed.
 pub(crate) type Wrong = (u64, String);
 
-/// Reads one record after the other and gives each to `take`.
+/// Reads one record after the other and gives each to `take`, with its line.
 pub(crate) fn read(
     reader: impl Read,
     mapping: Option<&Mapping>,
-    mut take: impl FnMut(UsageRecord) -> Result<(), String>,
+    mut take: impl FnMut(u64, UsageRecord) -> Result<(), String>,
 ) -> Result<(), Wrong> {
     let since = Rc::new(cell::Cell::new(0));
     let bounded = Bounded {
@@ -39,7 +39,7 @@ pub(crate) fn read(
         }
         let line = row.position().map_or(before, csv::Position::line);
         let record = plan.record(&Fields(&row)).map_err(|message| (line, message))?;
-        take(record).map_err(|message| (line, message))?;
+        take(line, record).map_err(|message| (line, message))?;
     }
 }
 

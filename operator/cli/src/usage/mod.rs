@@ -1,7 +1,9 @@
 //! Usage files: JSON lines, CSV or Parquet, by the suffix of their name.
 
 mod cell;
+mod columns_file;
 mod csv_file;
+pub mod import;
 pub(crate) mod mapping;
 mod parquet_file;
 mod plan;
@@ -80,83 +82,21 @@ impl UsageFiles {
         Self { mapping, ..self }
     }
 
-    /// Gives each record of a file that was not read before to `take`, with its line. The same id with other content is refused.
+    /// Gives each record of a file or a lake that was not read before to `take`. The same id with other content is refused.
     pub(crate) fn read(
         &mut self,
         file: &Path,
         mut take: impl FnMut(&UsageRecord) -> Result<(), String>,
     ) -> Result<(), Problem> {
-        if file.is_dir() {
+        if is_lake(file) {
             return self.read_lake(file, take);
         }
-        let reader = File::open(file).map_err(|error| Problem::of(file, error))?;
-        match file.extension().and_then(OsStr::to_str) {
-            Some("jsonl" | "ndjson" | "json") => self.read_json_lines(file, reader, &mut take),
-            Some("csv") => {
-                let mapping = self.mapping.take();
-                let read = csv_file::read(reader, mapping.as_ref(), |record| self.take(&record, &mut take));
-                self.mapping = mapping;
-                read.map_err(|(line, message)| Problem::at(file, line, message))
-            }
-            Some("parquet") => {
-                let mapping = self.mapping.take();
-                let read = parquet_file::read(file, mapping.as_ref(), |record| self.take(&record, &mut take));
-                self.mapping = mapping;
-                read
-            }
-            _ => Err(Problem::of(
-                file,
-                "is in a form that is not known by its suffix: allowed are .jsonl, .ndjson and .json for JSON lines, .csv, .parquet, and the directory of a lake",
-            )),
-        }
-    }
-
-    fn read_json_lines(
-        &mut self,
-        file: &Path,
-        reader: File,
-        take: &mut impl FnMut(&UsageRecord) -> Result<(), String>,
-    ) -> Result<(), Problem> {
-        let mut reader = BufReader::with_capacity(1 << 20, reader);
-        let mut bytes = Vec::new();
-        for line in 1.. {
-            bytes.clear();
-            let mut bounded = reader.by_ref().take(MOST_BYTES);
-            let length = bounded
-                .read_until(b'\n', &mut bytes)
-                .map_err(|error| Problem::at(file, line, error))?;
-            if length == 0 {
-                break;
-            }
-            if length as u64 == MOST_BYTES && bytes.last() != Some(&b'\n') {
-                return Err(Problem::at(
-                    file,
-                    line,
-                    format!("is longer than {MOST_BYTES} bytes: allowed is one usage record a line"),
-                ));
-            }
-            if bytes.iter().all(u8::is_ascii_whitespace) {
-                continue;
-            }
-            let record: UsageRecord =
-                serde_json::from_slice(&bytes).map_err(|error| Problem::at(file, line, json_message(&error)))?;
-            self.take(&record, take)
-                .map_err(|message| Problem::at(file, line, message))?;
-        }
-        Ok(())
-    }
-
-    /// Gives a record that is right and was not read before to `take`.
-    fn take(
-        &mut self,
-        record: &UsageRecord,
-        take: &mut impl FnMut(&UsageRecord) -> Result<(), String>,
-    ) -> Result<(), String> {
-        record.check().map_err(|error| error.to_string())?;
-        if self.is_new(record)? {
-            take(record)?;
-        }
-        Ok(())
+        let mapping = self.mapping.take();
+        let read = each(file, mapping.as_ref(), |_, record| {
+            if self.is_new(&record)? { take(&record) } else { Ok(()) }
+        });
+        self.mapping = mapping;
+        read
     }
 
     fn read_lake(
@@ -225,6 +165,69 @@ impl UsageFiles {
         let [one, other] = &self.keys;
         (u128::from(one.hash_one(text)) << 64) | u128::from(other.hash_one(text))
     }
+}
+
+/// Whether this is where a lake is, and no file: a directory, or a store's URL.
+pub(crate) fn is_lake(place: &Path) -> bool {
+    place.is_dir() || place.to_string_lossy().contains("://")
+}
+
+/// Gives each right record of a file to `take`, with its line, or its row where there are no lines. The file is read as it goes, so of a
+/// wrong one `take` has seen what stands before.
+pub(crate) fn each(
+    file: &Path,
+    mapping: Option<&Mapping>,
+    mut take: impl FnMut(u64, UsageRecord) -> Result<(), String>,
+) -> Result<(), Problem> {
+    let mut checked = |line: u64, record: UsageRecord| {
+        record.check().map_err(|error| error.to_string())?;
+        take(line, record)
+    };
+    let open = || File::open(file).map_err(|error| Problem::of(file, error));
+    match file.extension().and_then(OsStr::to_str) {
+        Some("jsonl" | "ndjson" | "json") => json_lines(file, open()?, &mut checked),
+        Some("csv") => {
+            csv_file::read(open()?, mapping, checked).map_err(|(line, message)| Problem::at(file, line, message))
+        }
+        Some("parquet") => parquet_file::read(file, mapping, checked),
+        _ => Err(Problem::of(
+            file,
+            "is in a form that is not known by its suffix: allowed are .jsonl, .ndjson and .json for JSON lines, .csv, .parquet, and the directory of a lake",
+        )),
+    }
+}
+
+fn json_lines(
+    file: &Path,
+    reader: File,
+    take: &mut impl FnMut(u64, UsageRecord) -> Result<(), String>,
+) -> Result<(), Problem> {
+    let mut reader = BufReader::with_capacity(1 << 20, reader);
+    let mut bytes = Vec::new();
+    for line in 1.. {
+        bytes.clear();
+        let mut bounded = reader.by_ref().take(MOST_BYTES);
+        let length = bounded
+            .read_until(b'\n', &mut bytes)
+            .map_err(|error| Problem::at(file, line, error))?;
+        if length == 0 {
+            break;
+        }
+        if length as u64 == MOST_BYTES && bytes.last() != Some(&b'\n') {
+            return Err(Problem::at(
+                file,
+                line,
+                format!("is longer than {MOST_BYTES} bytes: allowed is one usage record a line"),
+            ));
+        }
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            continue;
+        }
+        let record: UsageRecord =
+            serde_json::from_slice(&bytes).map_err(|error| Problem::at(file, line, json_message(&error)))?;
+        take(line, record).map_err(|message| Problem::at(file, line, message))?;
+    }
+    Ok(())
 }
 
 /// What is wrong with a line, without the place inside of it, and what is allowed.

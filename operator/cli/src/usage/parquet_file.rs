@@ -25,11 +25,11 @@ use crate::problem::Problem;
 /// Rows that are held at a time.
 const ROWS: usize = 1 << 13;
 
-/// Reads one record after the other and gives each to `take`.
+/// Reads one record after the other and gives each to `take`, with its row.
 pub(crate) fn read(
     file: &Path,
     mapping: Option<&Mapping>,
-    mut take: impl FnMut(UsageRecord) -> Result<(), String>,
+    mut take: impl FnMut(u64, UsageRecord) -> Result<(), String>,
 ) -> Result<(), Problem> {
     let whole = |error: parquet::errors::ParquetError| {
         Problem::of(
@@ -70,7 +70,9 @@ pub(crate) fn read(
         for row in 0..batch.num_rows() {
             table.row = row;
             let record = plan.record(&table);
-            record.and_then(&mut take).map_err(|message| at(number, &message))?;
+            record
+                .and_then(|record| take(number, record))
+                .map_err(|message| at(number, &message))?;
             number += 1;
         }
     }

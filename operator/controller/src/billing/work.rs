@@ -149,6 +149,7 @@ impl<'a> Working<'a> {
                 period: period.interval,
                 cuts: usage.cuts(),
                 alone: usage.one_by_one(),
+                issued: Vec::new(),
                 version,
                 threads: THREADS,
             };
