@@ -33,6 +33,8 @@ pub struct Appended {
     pub known: usize,
     /// Ids that are known with other content. They were refused; what was known still counts.
     pub conflicts: Vec<String>,
+    /// What was refused.
+    pub(crate) refused: Vec<UsageRecord>,
 }
 
 /// What this process knows of the table.
@@ -208,7 +210,10 @@ impl Writer {
                     change.records.insert(record.id.clone(), (*record).clone());
                 }
                 Merge::Covered => appended.known += 1,
-                Merge::Conflict => appended.conflicts.push(record.id.clone()),
+                Merge::Conflict => {
+                    appended.conflicts.push(record.id.clone());
+                    appended.refused.push((*record).clone());
+                }
             }
         }
         Ok(change)

@@ -43,8 +43,9 @@ impl Lake {
         if rows.first_wrong().is_some() || !rows.fit_a_key() {
             return self.append(&columns::decode(batch).map_err(unwritable)?);
         }
-        let mut writer = self.writer();
-        self.wait(writer.append_rows(&self.table, &rows))
+        let appended = self.wait(self.writer().append_rows(&self.table, &rows))?;
+        self.keep_refused(&appended.refused)?;
+        Ok(appended)
     }
 
     /// The first row of a batch that [`Lake::append_columns`] would refuse, from 0.

@@ -17,6 +17,7 @@ mod index;
 mod kept;
 mod maintain;
 mod place;
+mod refused;
 mod sum;
 mod table;
 
@@ -32,6 +33,7 @@ use tokio::runtime::Runtime;
 pub use append::Appended;
 pub use error::LakeError;
 pub use maintain::{Compacted, Vacuumed};
+pub use refused::Refused;
 pub use sum::Summing;
 
 use datafile::DataFile;
@@ -86,11 +88,12 @@ impl Lake {
 
     /// Stores records exactly once by id, durable when this returns. Appending the same ones again, from
     /// another process or after a crash in the middle, changes nothing. A record that does not pass
-    /// [`Lake::check`] refuses the whole batch before anything is written.
+    /// [`Lake::check`] refuses the whole batch before anything is written. One that contradicts what is known is kept for [`Lake::refused`].
     pub fn append(&self, records: &[UsageRecord]) -> Result<Appended, LakeError> {
         records.iter().try_for_each(Self::check)?;
-        let mut writer = self.writer();
-        self.wait(writer.append(&self.table, records))
+        let appended = self.wait(self.writer().append(&self.table, records))?;
+        self.keep_refused(&appended.refused)?;
+        Ok(appended)
     }
 
     /// Every record that has a part in the period or is an instant in it, once, ordered by start and id.

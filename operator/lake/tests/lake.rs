@@ -87,9 +87,16 @@ fn the_same_id_with_other_content_is_refused_and_named() {
         quantity: "2".parse().unwrap(),
         ..hour("a")
     };
-    let appended = lake.append(&[other, hour("b")]).unwrap();
+    let appended = lake.append(&[other.clone(), hour("b")]).unwrap();
     assert_eq!((appended.added, appended.conflicts), (1, vec!["a".to_owned()]));
     assert_eq!(lake.read(november()).unwrap(), [hour("a"), hour("b")]);
+    // An auditor finds what was refused, once, however often it is sent, and vacuum leaves it there.
+    let refused = Lake::open(folder.path()).unwrap().refused().unwrap();
+    assert_eq!(refused.len(), 1);
+    assert_eq!(refused[0].record, other);
+    lake.append(&[other]).unwrap();
+    lake.vacuum(&[], jiff::SignedDuration::ZERO).unwrap();
+    assert_eq!(lake.refused().unwrap(), refused);
 }
 
 #[test]

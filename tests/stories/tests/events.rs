@@ -215,3 +215,114 @@ async fn while_the_store_is_away_nothing_is_acknowledged_and_the_reason_is_said(
     assert_eq!(quantities, ["1", "2", "3"]);
     cluster.stop().await.unwrap();
 }
+
+/// A file system of two megabytes; nothing where this machine does not let it be made.
+struct SmallDisk(std::path::PathBuf);
+
+impl SmallDisk {
+    fn at(folder: &Path) -> Option<Self> {
+        std::fs::create_dir_all(folder).unwrap();
+        let mounted = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"])
+            .arg(folder)
+            .output();
+        mounted
+            .is_ok_and(|output| output.status.success())
+            .then(|| Self(folder.to_owned()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        std::process::Command::new("umount")
+            .arg("--lazy")
+            .arg(&self.0)
+            .status()
+            .unwrap();
+    }
+}
+
+/// A namespace of an agency with a system's account, and its token.
+async fn system_of(client: &Client, namespace: &str) -> String {
+    let labels = json!({"metadata": {"name": namespace, "labels": {"maru.dev/agency": namespace}}});
+    let made: Namespace = serde_json::from_value(labels).unwrap();
+    Api::all(client.clone())
+        .create(&PostParams::default(), &made)
+        .await
+        .unwrap();
+    account(client, namespace, "docs", Some("docs")).await;
+    token(client, namespace, "docs", ingest::AUDIENCE).await
+}
+
+#[tokio::test]
+async fn while_the_disk_is_full_events_are_refused_with_the_reason_and_nothing_acknowledged_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::at(&folder.path().join("disk")) else {
+        eprintln!("SKIPPED: a full disk, for no file system can be mounted here");
+        return;
+    };
+    let cluster = cluster_with_kinds().await;
+    let client = cluster.client().unwrap();
+    let docs = system_of(&client, "mois").await;
+    let lake = disk.0.join("lake");
+    let to = endpoint(&client, &lake).await;
+    let events = ["before", "full-1", "full-2"].map(|id| event(id, "1"));
+    assert_eq!(send(to, Some(&docs), ONE, &events[0]).await.0, 200);
+    // Somebody else fills it to the last byte.
+    let filler = disk.0.join("filler");
+    let filled = std::fs::write(&filler, vec![0; 4 << 20]);
+    assert!(filled.is_err(), "the disk is larger than it should be");
+    for event in &events[1..] {
+        let (status, said) = send(to, Some(&docs), ONE, event).await;
+        assert_eq!(status, 503, "{said}");
+        let reason = said["reason"].as_str().unwrap();
+        assert!(
+            reason.contains("No space left") && reason.contains("send it again"),
+            "{reason}"
+        );
+    }
+    assert_eq!(recorded(&lake).len(), 1);
+    std::fs::remove_file(&filler).unwrap();
+    for event in &events {
+        assert_eq!(send(to, Some(&docs), ONE, event).await.0, 200);
+    }
+    assert_eq!(recorded(&lake).len(), 3);
+    cluster.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_was_cut_off_is_named_with_the_step_to_take_and_after_it_all_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let cluster = cluster_with_kinds().await;
+    let client = cluster.client().unwrap();
+    let docs = system_of(&client, "mois").await;
+    let events = [event("1", "1"), event("2", "2")];
+    let to = endpoint(&client, folder.path()).await;
+    assert_eq!(send(to, Some(&docs), ONE, &events[0]).await.0, 200);
+    let day = std::fs::read_dir(folder.path())
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.path());
+    let day = day
+        .into_iter()
+        .find(|path| path.to_string_lossy().contains("day="))
+        .unwrap();
+    let file = std::fs::read_dir(day).unwrap().next().unwrap().unwrap().path();
+    let whole = std::fs::read(&file).unwrap();
+    std::fs::write(&file, &whole[..whole.len() / 2]).unwrap();
+    // Somebody who has not read the file before.
+    let to = endpoint(&client, folder.path()).await;
+    let (status, said) = send(to, Some(&docs), ONE, &events[1]).await;
+    assert_eq!(status, 503, "{said}");
+    let reason = said["reason"].as_str().unwrap();
+    assert!(
+        reason.contains("is damaged") && reason.contains("bring it back from a copy"),
+        "{reason}"
+    );
+    std::fs::write(&file, &whole).unwrap();
+    for event in &events {
+        assert_eq!(send(to, Some(&docs), ONE, event).await.0, 200);
+    }
+    assert_eq!(recorded(folder.path()).len(), 2);
+    cluster.stop().await.unwrap();
+}
