@@ -47,7 +47,7 @@ image: tools ## One OCI image of the operator and the command line, without a co
 test: tools ## Everything: tables and properties, snapshots, stories on the real API server and the real node
 	$(CARGO) test --workspace --no-fail-fast
 
-bench: tools ## Measure an area against its targets: make bench AREA=01 (ground floor), AREA=02 (billing), AREA=05 (image, installation, handover, demo); kept in .maru/bench.json
+bench: tools ## Measure an area against its targets: make bench AREA=01 (ground floor), AREA=02 (billing), AREA=03 (metering and the lake), AREA=05 (image, installation, handover, demo); kept in .maru/bench.json
 	@if [ "$(AREA)" = 01 ]; then $(CARGO) build --quiet --profile bench --package maru-test-cluster --package maru-controller --bins; fi
 	@if [ "$(AREA)" = 02 ]; then $(CARGO) build --quiet --profile bench --package maru-cli --bins; fi
 	@if [ "$(AREA)" = 05 ]; then $(CARGO) build --quiet --profile bench --workspace --bins; fi

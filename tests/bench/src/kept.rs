@@ -33,7 +33,7 @@ impl Row {
     }
 
     /// A measure that should be at least `least`.
-    #[cfg(feature = "area-02")]
+    #[cfg(any(feature = "area-02", feature = "area-03"))]
     pub(crate) fn at_least(area: &str, measure: impl Into<String>, value: f64, unit: &str, least: f64) -> Self {
         Self::new(area, measure.into(), value, unit, format!("≥ {least}"), value >= least)
     }

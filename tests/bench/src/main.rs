@@ -7,6 +7,8 @@ mod ground;
 #[cfg(feature = "area-05")]
 mod installing;
 mod kept;
+#[cfg(feature = "area-03")]
+mod lake;
 #[cfg(feature = "area-02")]
 mod report;
 #[cfg(feature = "area-02")]
@@ -17,6 +19,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
+
+/// The operator's allocator, for memory is measured.
+#[cfg(feature = "area-03")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Measures an area against its targets.
 #[derive(Debug, Parser)]
@@ -31,6 +38,9 @@ struct Args {
     #[cfg(feature = "area-01")]
     #[command(flatten)]
     ground: ground::Sizes,
+    #[cfg(feature = "area-03")]
+    #[command(flatten)]
+    lake: lake::Sizes,
     #[cfg(feature = "area-05")]
     #[command(flatten)]
     installing: installing::Parts,
@@ -46,6 +56,10 @@ enum Area {
     #[cfg(feature = "area-02")]
     #[value(name = "02")]
     Billing,
+    /// Metering and the lake.
+    #[cfg(feature = "area-03")]
+    #[value(name = "03")]
+    Lake,
     /// The main job: image, installation, handover, the story.
     #[cfg(feature = "area-05")]
     #[value(name = "05")]
@@ -65,11 +79,18 @@ fn main() -> ExitCode {
 
 /// Measures the area, prints its table and keeps its rows among those of the other areas. Says whether every target was met.
 fn measured(args: &Args) -> Result<bool, Box<dyn Error>> {
+    #[cfg(feature = "area-03")]
+    if let Some(step) = args.lake.step() {
+        println!("{}", lake::step(&args.lake, step)?);
+        return Ok(true);
+    }
     let rows = match args.area {
         #[cfg(feature = "area-01")]
         Area::Ground => ground::measure(args.ground)?,
         #[cfg(feature = "area-02")]
         Area::Billing => billing::run(args.months)?,
+        #[cfg(feature = "area-03")]
+        Area::Lake => lake::run(&args.lake)?,
         #[cfg(feature = "area-05")]
         Area::Installing => installing::measure(args.installing)?,
     };
