@@ -133,7 +133,7 @@ fn used(meter: usize, seed: u64, hour: u64) -> (i64, Exact, Completeness) {
         let part = Exact::ratio(seconds, 3600).unwrap_or(Exact::ONE);
         (&amount * &part).round(maru_meter::METERED_PLACES, Rounding::HalfEven)
     };
-    let estimated = meter % 2 == 1 && chance % 211 == 0;
+    let estimated = meter % 2 == 1 && chance.is_multiple_of(211);
     let completeness = if estimated {
         Completeness::Estimated
     } else {
@@ -156,7 +156,7 @@ pub(super) fn uid(seed: u64) -> String {
     format!(
         "{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}",
         one >> 32,
-        one >> 16 & 0xffff,
+        (one >> 16) & 0xffff,
         one & 0xfff,
         other >> 52,
         other & 0xffff_ffff_ffff
