@@ -19,11 +19,11 @@ rows = "read_parquet(" + repr(files) + ")"
 
 const SUM: &str = r#"
 query = """
-select agency, system, meter, unit, completeness, sum(quantity) as quantity from {}
+create temp table sums as select agency, system, meter, unit, completeness, sum(quantity) as quantity from {}
 where "start" >= '2026-10-31 15:00:00+00' and "start" < '2026-11-30 15:00:00+00' and "end" <= '2026-11-30 15:00:00+00' group by all
 """.format(rows)
 began = time.monotonic()
-sums = db.execute(query).fetch_arrow_table()
+db.execute(query)
 seconds = time.monotonic() - began
 total = db.execute("select count(*), sum(quantity)::varchar from sums").fetchone()
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
