@@ -250,7 +250,7 @@ mod tests {
             "1,234,567,890".to_owned(),
             "core-hour".to_owned(),
             "42.5".to_owned(),
-            "52,469,135,325".to_owned(),
+            "2,469,135,325".to_owned(),
         ];
         let mut widths: Vec<usize> = row.iter().map(|cell| cell.width()).collect();
         let mut rows = [row.clone()];
