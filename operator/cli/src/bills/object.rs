@@ -82,7 +82,7 @@ fn line(line: &maru_crds::BillLine) -> Result<BillLine, Problem> {
 
 fn allocation(allocation: &BillAllocation) -> Result<Allocation, Problem> {
     let basis = allocation.basis.as_ref().map(|basis| {
-        Ok(Box::new(Basis {
+        Ok::<_, Problem>(Box::new(Basis {
             fixed: figure(&basis.fixed)?,
             weight: figure(&basis.weight)?,
             weights: figure(&basis.weights)?,
