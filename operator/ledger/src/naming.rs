@@ -91,6 +91,9 @@ impl Naming {
     /// each day. A record of an earlier day than one before it is refused.
     pub fn usage_by_day(&mut self, record: &UsageRecord) -> Result<(), LedgerError> {
         let today = day_of(record.start);
+        if self.usage.last_key_value().is_some_and(|(last, _)| *last > today) {
+            return Err(LedgerError::OutOfOrder(record.id.clone()));
+        }
         let known = self.usage.range(..today).rev().map(|(day, _)| *day);
         let over: Vec<Date> = known
             .take_while(|day| matches!(self.usage.get(day), Some(Day::Open(_))))
