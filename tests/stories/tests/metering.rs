@@ -107,17 +107,16 @@ async fn pods(client: &Client, namespace: &str) -> Vec<Pod> {
     api.list(&ListParams::default()).await.unwrap().items
 }
 
+/// The pods of applications that run and stay, once there are so many: not those of jobs, and not those that are going.
 async fn running(client: &Client, namespace: &str, count: usize) -> Vec<Pod> {
     eventually("the pods to run", 90, async || {
-        let pods = pods(client, namespace).await;
-        let count_now = pods
-            .iter()
-            .filter(|pod| phase(pod) == "Running" && pod.metadata.deletion_timestamp.is_none())
-            .count();
-        if count_now == count {
+        let stays = |pod: &Pod| pod.labels().contains_key("app") && pod.metadata.deletion_timestamp.is_none();
+        let mut pods = pods(client, namespace).await;
+        pods.retain(|pod| phase(pod) == "Running" && stays(pod));
+        if pods.len() == count {
             Ok(pods)
         } else {
-            Err(format!("{count_now} run"))
+            Err(format!("{} run", pods.len()))
         }
     })
     .await

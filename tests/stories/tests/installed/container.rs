@@ -129,11 +129,23 @@ async fn two_charts_and_ten_lines_of_yaml_give_an_agency_its_first_bill() {
     agency_ready(&client, "mois", 30).await;
     apply(&client, &system("mois", "docs")).await;
     system_ready(&client, "mois", "docs", 60).await;
+    // Whole seconds are what the API server says: a pod that ended within the second in which it began used nothing.
+    let of_mois: Api<Pod> = Api::namespaced(client.clone(), "mois");
+    eventually("the pods to have run for seconds", 20, async || {
+        let pods = of_mois.list(&ListParams::default()).await.unwrap().items;
+        let began = pods.iter().filter_map(|pod| pod.status.as_ref()?.start_time.as_ref());
+        let lived = |began: jiff::Timestamp| jiff::Timestamp::now() > began + jiff::SignedDuration::from_secs(3);
+        if !pods.is_empty() && began.clone().count() == pods.len() && began.clone().all(|began| lived(began.0)) {
+            Ok(())
+        } else {
+            Err("they are too young".to_owned())
+        }
+    })
+    .await;
     // Its pods are kept until their last second is recorded, and then they go.
     let systems: Api<AgencySystem> = Api::namespaced(client.clone(), "mois");
     delete(&systems, "docs").await;
     is_gone(&systems, "docs", 60).await;
-    let of_mois: Api<Pod> = Api::namespaced(client.clone(), "mois");
     eventually("the pods to be recorded and gone", 60, async || {
         let left = of_mois.list(&ListParams::default()).await.unwrap().items;
         if left.is_empty() {
