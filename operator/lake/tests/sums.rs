@@ -184,13 +184,13 @@ fn what_became_known_after_its_month_was_issued_is_given_by_itself() {
         recorded_at: known,
         ..records(1, 1).remove(0).named(number)
     };
-    let late = record(3, Some(issued + SignedDuration::from_micros(1)));
-    let all = [record(1, None), record(2, Some(issued)), late.clone()];
+    let afterwards = record(3, Some(issued + SignedDuration::from_micros(1)));
+    let all = [record(1, None), record(2, Some(issued)), afterwards.clone()];
     lake.append(&all).unwrap();
     let asked = |issued| Summing { issued, ..summing(2) };
     let given = sums(&lake, &asked(vec![(period().end, issued)]));
     assert_eq!(given.len(), 2);
-    assert!(given.contains(&late), "{given:?}");
+    assert!(given.contains(&afterwards), "{given:?}");
     assert_eq!(totals(&given, period()), totals(&all, period()));
     // A month that was not issued takes everything in.
     assert_eq!(sums(&lake, &asked(vec![(at("2026-11-01T00:00:00Z"), issued)])).len(), 1);

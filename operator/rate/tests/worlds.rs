@@ -217,10 +217,9 @@ fn cases(default: u32) -> ProptestConfig {
 
 /// The same month with room for all that was used, and for what was used at its end, which is the next month's.
 fn roomy(mut scenario: Scenario) -> Scenario {
-    if scenario.hall_is_too_small() || scenario.uses.iter().any(|one| one.end >= scenario.end) {
-        if let Some(hall) = &mut scenario.rules.hall {
-            hall.capacity = None;
-        }
+    let too_much = scenario.hall_is_too_small() || scenario.uses.iter().any(|one| one.end >= scenario.end);
+    if too_much && let Some(hall) = &mut scenario.rules.hall {
+        hall.capacity = None;
     }
     scenario
 }

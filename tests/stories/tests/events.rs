@@ -269,8 +269,8 @@ async fn while_the_disk_is_full_events_are_refused_with_the_reason_and_nothing_a
     let events = ["before", "full-1", "full-2"].map(|id| event(id, "1"));
     assert_eq!(send(to, Some(&docs), ONE, &events[0]).await.0, 200);
     // Somebody else fills it to the last byte.
-    let filler = disk.0.join("filler");
-    let filled = std::fs::write(&filler, vec![0; 4 << 20]);
+    let stuffing = disk.0.join("filler");
+    let filled = std::fs::write(&stuffing, vec![0; 4 << 20]);
     assert!(filled.is_err(), "the disk is larger than it should be");
     for event in &events[1..] {
         let (status, said) = send(to, Some(&docs), ONE, event).await;
@@ -282,7 +282,7 @@ async fn while_the_disk_is_full_events_are_refused_with_the_reason_and_nothing_a
         );
     }
     assert_eq!(recorded(&lake).len(), 1);
-    std::fs::remove_file(&filler).unwrap();
+    std::fs::remove_file(&stuffing).unwrap();
     for event in &events {
         assert_eq!(send(to, Some(&docs), ONE, event).await.0, 200);
     }

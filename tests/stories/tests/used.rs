@@ -79,7 +79,7 @@ fn history() -> String {
     });
     let lines = |name: &str| {
         let of = text.lines().filter(|line| line.starts_with(name));
-        of.map(|line| format!("{line}\n")).collect::<String>()
+        of.fold(String::new(), |all, line| all + line + "\n")
     };
     format!(
         "# TYPE container_cpu_usage_seconds counter\n{}# TYPE container_memory_working_set_bytes gauge\n{}# EOF\n",
@@ -226,7 +226,7 @@ fn said(bills: &Value) -> BTreeMap<(String, String), String> {
     let mut said = BTreeMap::new();
     for bill in bills["bills"].as_array().unwrap() {
         for line in bill["lines"].as_array().unwrap() {
-            if text(&line["meter"]).ends_with(".used") {
+            if ["cpu.used", "memory.used"].contains(&text(&line["meter"]).as_str()) {
                 said.insert(
                     (text(&bill["agency"]), text(&line["meter"])),
                     text(&line["completeness"]),

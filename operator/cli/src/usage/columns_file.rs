@@ -102,13 +102,11 @@ fn taken(batch: &RecordBatch) -> Option<RecordBatch> {
             Some(column) => Some(Arc::clone(column)),
             None => Some(new_null_array(field.data_type(), rows)),
         },
-        name => match batch.column_by_name(name) {
-            Some(_) => given(name),
-            None => {
-                let (_, text) = MAYBE.iter().find(|(known, _)| *known == name)?;
-                constant(text, rows)
-            }
-        },
+        name if batch.column_by_name(name).is_some() => given(name),
+        name => {
+            let (_, text) = MAYBE.iter().find(|(known, _)| *known == name)?;
+            constant(text, rows)
+        }
     });
     let columns: Vec<ArrayRef> = columns.collect::<Option<_>>()?;
     RecordBatch::try_new(schema, columns).ok()

@@ -32,7 +32,7 @@ pub struct ImportArgs {
     /// Usage records as JSON lines, CSV or Parquet, by suffix; may be given several times.
     #[arg(value_name = "FILE", required = true, num_args = 1..)]
     files: Vec<PathBuf>,
-    /// The lake: a directory, which is made when it is not there, or a URL such as s3://bucket/path.
+    /// The lake: a directory, which is made when it is not there, or a URL such as `s3://bucket/path`.
     #[arg(long, value_name = "PLACE", env = "MARU_LAKE")]
     lake: PathBuf,
     /// How rows of CSV and Parquet files that are not usage records become such (docs/usage-files.md).
