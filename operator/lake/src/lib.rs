@@ -16,12 +16,12 @@ mod error;
 mod index;
 mod kept;
 mod maintain;
+mod news;
 mod place;
 mod refused;
 mod sum;
 mod table;
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -130,29 +130,6 @@ impl Lake {
     pub fn version(&self) -> Result<Option<u64>, LakeError> {
         let table = self.wait(self.table.load(None))?;
         Ok(table.and_then(|table| table.version()))
-    }
-
-    /// The start of the earliest day (in UTC) that has more records in a version than it had in an earlier one; nothing where none has. `None` is the
-    /// table before there was one. Days that were retired in between, and those before them, are left out. Only the log is read.
-    pub fn more_since(&self, before: Option<u64>, now: Option<u64>) -> Result<Option<Timestamp>, LakeError> {
-        let (before, now) = (self.records_by_day(before)?, self.records_by_day(now)?);
-        let count = |days: &BTreeMap<String, u64>, day: &str| days.get(day).copied().unwrap_or_default();
-        let retired = before.keys().rfind(|day| count(&now, day) < count(&before, day));
-        // Records are never changed where they are: a day that has as many has the same.
-        let first = now
-            .keys()
-            .find(|day| Some(*day) > retired && count(&now, day) > count(&before, day));
-        Ok(first.map(|day| columns::start_of_day(day).unwrap_or(Timestamp::MIN)))
-    }
-
-    fn records_by_day(&self, version: Option<u64>) -> Result<BTreeMap<String, u64>, LakeError> {
-        let mut days = BTreeMap::new();
-        if version.is_some() {
-            for file in self.wait(self.table.files(version))? {
-                *days.entry(file.day).or_default() += file.rows;
-            }
-        }
-        Ok(days)
     }
 
     fn read_files(&self, period: Interval, files: Vec<DataFile>) -> Result<Vec<UsageRecord>, LakeError> {

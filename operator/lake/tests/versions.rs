@@ -3,7 +3,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use maru_lake::{Lake, LakeError};
-use maru_meter::{Interval, UsageRecord};
+use maru_meter::{Completeness, Interval, UsageRecord};
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -137,4 +137,27 @@ fn a_version_says_from_which_day_on_it_has_more_than_an_earlier_one_and_compacti
     lake.retire(at("2026-11-11T00:00:00Z")).unwrap();
     assert_eq!(lake.more_since(before, lake.version().unwrap()).unwrap(), day(12));
     assert_eq!(lake.more_since(before, between).unwrap(), day(9), "versions are asked");
+}
+
+#[test]
+fn a_hole_that_is_measured_later_is_news_though_there_are_as_many_records_as_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::open(folder.path()).unwrap();
+    let hole = UsageRecord {
+        quantity: maru_meter::Exact::ZERO,
+        completeness: Completeness::Missing,
+        ..hour(10, 3)
+    };
+    lake.append(&[hole, hour(10, 4), hour(11, 3)]).unwrap();
+    let billed = lake.version().unwrap();
+    assert_eq!(lake.append(&[hour(10, 3)]).unwrap().bettered, 1);
+    let day = at("2026-11-10T00:00:00Z");
+    assert_eq!(lake.more_since(billed, lake.version().unwrap()).unwrap(), Some(day));
+    lake.append(&[hour(11, 4)]).unwrap();
+    lake.compact(at("2026-11-20T00:00:00Z")).unwrap();
+    assert_eq!(
+        lake.more_since(billed, lake.version().unwrap()).unwrap(),
+        Some(day),
+        "nor does compaction hide it"
+    );
 }
