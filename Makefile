@@ -36,7 +36,8 @@ help: ## What each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 demo: tools ## The main job with real parts: ministries share a system and data, and get bills that add up; DEMO_KEEP=0 ends at the end
-	@$(CARGO) build --quiet --locked --workspace --bins
+	@echo "building Maru, its tests' cluster and the demo: about ten minutes where nothing was built yet"
+	@$(CARGO) build --locked --workspace --bins
 	@$(CARGO) run --quiet --locked --bin maru-demo
 
 image: tools ## One OCI image of the operator and the command line, without a container engine: IMAGE=name:tag, IMAGE_FILE=where
