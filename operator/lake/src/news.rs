@@ -18,7 +18,9 @@ impl Lake {
     pub fn more_since(&self, before: Option<u64>, now: Option<u64>) -> Result<Option<Timestamp>, LakeError> {
         let (before, now) = (self.files_by_day(before)?, self.files_by_day(now)?);
         let none = Files::new();
-        let retired = before.keys().rfind(|day| rows(now.get(*day).unwrap_or(&none)) < rows(&before[*day]));
+        let retired = before
+            .keys()
+            .rfind(|day| rows(now.get(*day).unwrap_or(&none)) < rows(&before[*day]));
         for (day, files) in now.iter().filter(|(day, _)| Some(*day) > retired) {
             if self.says_more(before.get(day).unwrap_or(&none), files)? {
                 return Ok(Some(columns::start_of_day(day).unwrap_or(Timestamp::MIN)));
