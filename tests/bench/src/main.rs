@@ -9,6 +9,8 @@ mod installing;
 mod kept;
 #[cfg(feature = "area-03")]
 mod lake;
+#[cfg(any(feature = "area-01", feature = "area-02", feature = "area-03"))]
+mod memory;
 #[cfg(feature = "area-02")]
 mod report;
 #[cfg(feature = "area-02")]

@@ -36,6 +36,11 @@ impl Report {
         self.rows.push(row);
     }
 
+    /// Something that should be no more than `most`.
+    pub(crate) fn at_most(&mut self, measure: impl Into<String>, value: f64, unit: &str, most: f64) {
+        self.rows.push(Row::at_most(self.area, measure, value, unit, most));
+    }
+
     /// The rows, in the order in which they were measured.
     pub(crate) fn into_rows(self) -> Vec<Row> {
         self.rows

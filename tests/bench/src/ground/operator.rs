@@ -40,13 +40,7 @@ impl Operator {
 
     /// Its resident memory, in MiB.
     pub(super) fn memory(&self) -> Outcome<f64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib: f64 = line
-            .and_then(|line| line.split_whitespace().next())
-            .ok_or("no VmRSS")?
-            .parse()?;
-        Ok(kib / 1024.0)
+        crate::memory::resident_mib(&self.child.id().to_string(), "VmRSS")
     }
 
     /// How many writes it has counted.

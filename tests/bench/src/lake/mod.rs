@@ -109,7 +109,7 @@ pub(crate) fn step(sizes: &Sizes, step: Step) -> Result<String, Box<dyn Error>> 
         Step::Pods => pods::cut(folder, sizes.pods)?,
         Step::Events => events::send(folder, sizes.event_seconds)?,
     };
-    found.peak = peak()?;
+    found.peak = crate::memory::resident_mib("self", "VmHWM").map_err(|error| error.to_string())?;
     Ok(serde_json::to_string(&found)?)
 }
 
@@ -271,17 +271,6 @@ fn child(sizes: &Sizes, step: Step, folder: &Path) -> Result<Found, Box<dyn Erro
 fn middle(mut found: Vec<Found>) -> Found {
     found.sort_by(|one, other| one.seconds.total_cmp(&other.seconds));
     found.swap_remove(found.len() / 2)
-}
-
-/// The most memory that this process held, in MiB.
-fn peak() -> Result<f64, Box<dyn Error>> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib: f64 = line
-        .and_then(|line| line.split_whitespace().next())
-        .ok_or("no VmHWM")?
-        .parse()?;
-    Ok(kib / 1024.0)
 }
 
 /// Says of a figure that it was taken beside other work.
