@@ -21,7 +21,6 @@ pub struct Tranche {
     months: u32,
     method: Method,
     currency: Currency,
-    places: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,7 +106,6 @@ impl Tranche {
             })?,
             method,
             currency,
-            places: currency.places(),
         })
     }
 
@@ -115,7 +113,6 @@ impl Tranche {
     pub(crate) fn in_currency(&self, currency: Currency) -> Self {
         Self {
             currency,
-            places: currency.places(),
             ..self.clone()
         }
     }
@@ -195,13 +192,13 @@ impl Tranche {
     /// `floor(C·k/n)` in minor units, so that the months sum to the cost exactly.
     fn straight_line_until(&self, number: u32) -> Exact {
         let part = (&self.cost() * &Exact::from(number)).over(non_zero_months(self.months));
-        part.round(self.places, Rounding::Down)
+        part.round(self.currency.places(), Rounding::Down)
     }
 
     fn straight_line_row(&self, number: u32, month: Month, opening: &Exact, mode: Rounding) -> Row {
         let principal = &self.straight_line_until(number) - &self.straight_line_until(number - 1);
         let capital_charge = match &self.method {
-            Method::StraightLine(Some(rate)) => (opening * &monthly(rate)).round(self.places, mode),
+            Method::StraightLine(Some(rate)) => (opening * &monthly(rate)).round(self.currency.places(), mode),
             _ => Exact::ZERO,
         };
         Row {
@@ -220,7 +217,7 @@ impl Tranche {
         let growth = (&Exact::ONE + rate).power(self.months); // 1/vⁿ, which keeps the fraction whole
         let above = &(&(&self.amount * &growth) - &self.residual) * rate;
         let payment = above.checked_div(&(&growth - &Exact::ONE)).unwrap_or_default();
-        payment.round(self.places, mode)
+        payment.round(self.currency.places(), mode)
     }
 
     /// A month of an annuity; the last one takes what is left.
@@ -233,7 +230,7 @@ impl Tranche {
         rate: &Exact,
         mode: Rounding,
     ) -> Row {
-        let interest = (opening * rate).round(self.places, mode);
+        let interest = (opening * rate).round(self.currency.places(), mode);
         let principal = if number == self.months {
             opening - &self.residual
         } else {
