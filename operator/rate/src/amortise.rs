@@ -313,6 +313,22 @@ mod tests {
     }
 
     #[test]
+    fn a_day_is_written_in_one_way() {
+        assert_eq!(date("from", "2026-01-31").unwrap().to_string(), "2026-01-31");
+        for text in [
+            "20260131",
+            "2026-1-31",
+            "+002026-01-31",
+            "2026-01-31T00:00:00",
+            "2026-02-30",
+            "2026/01/31",
+            "",
+        ] {
+            assert!(date("from", text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn straight_line_is_by_cumulative_floor() {
         let rows = tranche("1000", "0", 7, DepreciationMethod::StraightLine, None).schedule(Rounding::HalfUp);
         let principal: Vec<_> = rows.iter().map(|row| row.principal.to_string()).collect();
