@@ -6,6 +6,7 @@ use kube::api::Api;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{Config, Event, watcher};
 use kube::{Resource, ResourceExt};
+use maru_apply::resource_version;
 use maru_desire::SystemKey;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -100,20 +101,15 @@ impl<K: Resource> Table<Arc<K>> {
         let mut live = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = live.get_mut(&key_of(&written))
             && known.meta().uid == written.meta().uid
-            && is_later(written.meta(), known.meta())
+            && version(written.meta()) > version(known.meta())
         {
             *known = Arc::new(written);
         }
     }
 }
 
-/// Whether a state of an object came after another one: versions are numbers that rise, of any length.
-fn is_later(one: &ObjectMeta, other: &ObjectMeta) -> bool {
-    let number = |meta: &ObjectMeta| {
-        let version = meta.resource_version.clone().unwrap_or_default();
-        (version.len(), version)
-    };
-    number(one) > number(other)
+fn version(meta: &ObjectMeta) -> u64 {
+    resource_version(meta.resource_version.as_deref())
 }
 
 pub(crate) fn key_of<K: Resource>(object: &K) -> SystemKey {
