@@ -229,7 +229,7 @@ pub struct BillLine {
 #[x_kube(crates(kube_core = "::kube_core"))]
 pub struct BillAllocation {
     /// By what the cost is split.
-    pub method: SplitMethod,
+    pub method: AllocationMethod,
     /// The whole cost, in the bill's currency.
     #[schemars(schema_with = "bounds::figure")]
     pub total: String,
@@ -264,8 +264,8 @@ pub struct BillBasis {
 }
 
 /// By what a shared cost is split.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum SplitMethod {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum AllocationMethod {
     /// The weights that the parties agreed on.
     Weight,
     /// A fixed part by weight, the rest by the use of the driver.
@@ -274,6 +274,18 @@ pub enum SplitMethod {
     Use,
     /// One agency pays all of it.
     Whole,
+}
+
+impl AllocationMethod {
+    /// Its name, as bills have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Weight => "Weight",
+            Self::WeightAndUse => "WeightAndUse",
+            Self::Use => "Use",
+            Self::Whole => "Whole",
+        }
+    }
 }
 
 /// Why a line is charged.

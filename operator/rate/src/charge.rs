@@ -13,7 +13,7 @@ use crate::currency::Currency;
 use crate::period::Month;
 
 /// Why a line is charged, in the order in which lines stand on a bill. `Tax` is spread over the lines; no line of its own has it.
-pub use maru_crds::ChargeKind as Charge;
+pub use maru_crds::{AllocationMethod, ChargeKind as Charge};
 
 /// One figure of a bill and what it is for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,31 +133,6 @@ pub struct Basis {
     pub used: Exact,
     /// What all who take part used of it.
     pub all_used: Exact,
-}
-
-/// By what a shared cost is split.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum AllocationMethod {
-    /// The weights that the parties agreed on.
-    Weight,
-    /// A fixed part by weight, the rest by the use of the driver.
-    WeightAndUse,
-    /// The use of the driver.
-    Use,
-    /// One agency pays all of it.
-    Whole,
-}
-
-impl AllocationMethod {
-    /// Its name, as bills have it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Weight => "Weight",
-            Self::WeightAndUse => "WeightAndUse",
-            Self::Use => "Use",
-            Self::Whole => "Whole",
-        }
-    }
 }
 
 /// A tax on a part of a statement.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use kube::ResourceExt;
 use maru_bill::{Bill, BillKind, BillLine};
-use maru_crds::{BillAllocation, LineCompleteness, SplitMethod};
+use maru_crds::{BillAllocation, LineCompleteness};
 use maru_meter::{Completeness, Exact};
-use maru_rate::{Allocation, AllocationMethod, Basis, Saving};
+use maru_rate::{Allocation, Basis, Saving};
 
 use super::Shown;
 use crate::problem::Problem;
@@ -91,12 +91,7 @@ fn allocation(allocation: &BillAllocation) -> Result<Allocation, Problem> {
         }))
     });
     Ok(Allocation {
-        method: match allocation.method {
-            SplitMethod::Weight => AllocationMethod::Weight,
-            SplitMethod::WeightAndUse => AllocationMethod::WeightAndUse,
-            SplitMethod::Use => AllocationMethod::Use,
-            SplitMethod::Whole => AllocationMethod::Whole,
-        },
+        method: allocation.method,
         ratio: figure(&allocation.ratio)?,
         total: figure(&allocation.total)?,
         basis: basis.transpose()?,

@@ -8,12 +8,12 @@ use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Client, ResourceExt};
 use maru_crds::{
     Agency, Bill, BillAllocation, BillBasis, BillInputs, BillKind, BillLine, BillSaving, BillSpec, BillStatus, BillTax,
-    BillingRun, BudgetUse, LineCompleteness, SplitMethod,
+    BillingRun, BudgetUse, LineCompleteness,
 };
 use maru_desire::{AGENCY_LABEL, MANAGED_BY, MANAGED_BY_LABEL};
 use maru_ledger::{Page, PageKind};
 use maru_meter::Completeness;
-use maru_rate::{Allocation, AllocationMethod, Line, Month};
+use maru_rate::{Allocation, Line, Month};
 use serde_json::json;
 use std::collections::HashMap;
 
@@ -244,12 +244,7 @@ fn line(line: &Line) -> BillLine {
 
 fn allocation(allocation: &Allocation) -> BillAllocation {
     BillAllocation {
-        method: match allocation.method {
-            AllocationMethod::Weight => SplitMethod::Weight,
-            AllocationMethod::WeightAndUse => SplitMethod::WeightAndUse,
-            AllocationMethod::Use => SplitMethod::Use,
-            AllocationMethod::Whole => SplitMethod::Whole,
-        },
+        method: allocation.method,
         total: allocation.total.to_string(),
         ratio: allocation.ratio.to_string(),
         basis: allocation.basis.as_deref().map(|basis| BillBasis {
