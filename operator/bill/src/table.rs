@@ -7,17 +7,21 @@ use maru_rate::{Currency, Recovery};
 use unicode_width::UnicodeWidthStr;
 
 use crate::bill::{Bill, BillLine};
+use crate::layout::{self, Align};
 
 const HEADERS: [&str; 7] = ["SYSTEM", "CHARGE", "FOR", "QUANTITY", "UNIT", "PRICE", "AMOUNT"];
-/// Columns of numbers stand to the right.
-const NUMBERS: [bool; 7] = [false, false, false, true, false, true, true];
+/// Names of systems, and what lines are for, may be cut.
+const ALIGNS: [Align; 7] = [
+    Align::Name,
+    Align::Left,
+    Align::Name,
+    Align::Right,
+    Align::Left,
+    Align::Right,
+    Align::Right,
+];
 /// Places of a quantity that a person looks at; JSON has all of them.
 const QUANTITY_PLACES: u32 = 6;
-
-/// Columns of names, which are cut where a table is wider than a terminal: systems, and what lines are for.
-const NAMES: [usize; 2] = [0, 2];
-/// What is left of a name at least.
-const LEAST_NAME: usize = 12;
 
 /// The bills one after the other, each with a head, its lines and its totals, then the warnings.
 pub fn table(bills: &[Bill], warnings: &[String]) -> String {
@@ -47,33 +51,21 @@ fn one(text: &mut String, bill: &Bill, columns: Option<usize>) {
         "{} · {} · {:?} {number} · {}",
         bill.agency, bill.period, bill.kind, bill.currency
     );
-    let mut rows: Vec<[String; 7]> = vec![HEADERS.map(str::to_owned)];
+    let mut rows = vec![HEADERS.map(str::to_owned).to_vec()];
     rows.extend(bill.lines.iter().map(|line| row(line, &bill.currency)));
     let totals = [("Subtotal", &bill.subtotal), ("Tax", &bill.tax), ("Total", &bill.total)];
     for (name, amount) in totals {
-        let empty = String::new;
-        rows.push([
-            name.to_owned(),
-            empty(),
-            empty(),
-            empty(),
-            empty(),
-            empty(),
-            money(amount, &bill.currency),
-        ]);
+        let mut row = vec![String::new(); HEADERS.len()];
+        name.clone_into(&mut row[0]);
+        row[HEADERS.len() - 1] = money(amount, &bill.currency);
+        rows.push(row);
     }
-    let mut widths: Vec<usize> = (0..HEADERS.len())
-        .map(|column| rows.iter().map(|row| row[column].width()).max().unwrap_or(0))
-        .collect();
-    if let Some(columns) = columns {
-        fit(&mut rows, &mut widths, columns);
-    }
-    let rule = widths.iter().sum::<usize>() + 2 * (widths.len() - 1);
-    for (index, row) in rows.iter().enumerate() {
-        if index + totals.len() == rows.len() {
-            let _ = writeln!(text, "{}", "─".repeat(rule));
-        }
-        let _ = writeln!(text, "{}", padded(row, &widths).trim_end());
+    let lines = layout::lines(&ALIGNS, &rows, columns);
+    // Every row ends in an amount, to the right: all are as wide as the table.
+    let rule = "─".repeat(lines[0].width());
+    let (body, below) = lines.split_at(lines.len() - totals.len());
+    for line in body.iter().chain(std::iter::once(&rule)).chain(below) {
+        let _ = writeln!(text, "{line}");
     }
     for reason in bill.lines.iter().filter_map(|line| line.reason.as_ref()) {
         let _ = writeln!(text, "note: {reason}");
@@ -97,52 +89,6 @@ fn one(text: &mut String, bill: &Bill, columns: Option<usize>) {
             money(&difference)
         );
     }
-}
-
-/// Cuts names, the longest first, until the table is no wider than a terminal.
-fn fit(rows: &mut [[String; 7]], widths: &mut [usize], columns: usize) {
-    let room = columns.saturating_sub(2 * (widths.len() - 1));
-    while widths.iter().sum::<usize>() > room {
-        let longest = NAMES.into_iter().max_by_key(|name| widths[*name]);
-        match longest.filter(|name| widths[*name] > LEAST_NAME) {
-            Some(name) => widths[name] -= 1,
-            None => break,
-        }
-    }
-    for row in rows {
-        for name in NAMES {
-            row[name] = cut(&row[name], widths[name]);
-        }
-    }
-}
-
-/// A text in so many columns; what is left out is shown by an ellipsis.
-pub fn cut(text: &str, columns: usize) -> String {
-    if text.width() <= columns {
-        return text.to_owned();
-    }
-    let mut cut = String::new();
-    for letter in text.chars() {
-        let next = format!("{cut}{letter}");
-        if next.width() + 1 > columns {
-            break;
-        }
-        cut = next;
-    }
-    cut + "…"
-}
-
-/// The columns of a row; wide letters such as Hangul take two places in a terminal.
-fn padded(row: &[String; 7], widths: &[usize]) -> String {
-    let cell = |column: usize| {
-        let fill = " ".repeat(widths[column] - row[column].width());
-        if NUMBERS[column] {
-            format!("{fill}{}", row[column])
-        } else {
-            format!("{}{fill}", row[column])
-        }
-    };
-    (0..row.len()).map(cell).collect::<Vec<_>>().join("  ")
 }
 
 /// What standard rates recovered, a line a month and system.
@@ -171,13 +117,13 @@ pub fn recovery_table(recoveries: &[Recovery]) -> String {
     text
 }
 
-fn row(line: &BillLine, currency: &str) -> [String; 7] {
+fn row(line: &BillLine, currency: &str) -> Vec<String> {
     let mark = match line.completeness {
         Completeness::Complete => "",
         Completeness::Estimated => " (estimated)",
         Completeness::Missing => " (missing)",
     };
-    [
+    vec![
         line.system.as_deref().unwrap_or("all systems").to_owned(),
         line.charge.name().to_owned(),
         what_for(line),
@@ -238,37 +184,7 @@ pub(crate) fn grouped(number: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{cut, fit, grouped};
-    use unicode_width::UnicodeWidthStr;
-
-    #[test]
-    fn long_names_are_cut_to_the_terminal_and_figures_are_not() {
-        let row = [
-            "ministry-of-the-interior/a-very-long-name-of-a-system".to_owned(),
-            "Usage".to_owned(),
-            "전자정부요청".to_owned(),
-            "1,234,567,890".to_owned(),
-            "core-hour".to_owned(),
-            "42.5".to_owned(),
-            "2,469,135,325".to_owned(),
-        ];
-        let mut widths: Vec<usize> = row.iter().map(|cell| cell.width()).collect();
-        let mut rows = [row.clone()];
-        fit(&mut rows, &mut widths, 80);
-        assert_eq!(widths.iter().sum::<usize>() + 12, 80);
-        assert!(rows[0][0].ends_with('…') && rows[0][0].width() <= widths[0], "{rows:?}");
-        assert_eq!(rows[0][2..], row[2..]);
-        fit(&mut rows, &mut widths, 10);
-        assert_eq!(
-            rows[0][3..],
-            row[3..],
-            "a narrow terminal breaks lines, and loses no figure"
-        );
-        assert_eq!(
-            (cut("한국어", 5), cut("한국어", 6)),
-            ("한국…".to_owned(), "한국어".to_owned())
-        );
-    }
+    use super::grouped;
 
     #[test]
     fn thousands_are_set_apart() {

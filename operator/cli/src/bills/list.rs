@@ -1,12 +1,13 @@
 //! A list of bills.
 
 use kube::ResourceExt;
+use maru_bill::layout::Align;
 use maru_crds::Bill;
 use maru_meter::Exact;
 use serde::Serialize;
 
 use super::BillOutput;
-use crate::columns::{Align, columns};
+use crate::columns::columns;
 use crate::problem::Problem;
 use crate::terminal;
 

@@ -3,13 +3,12 @@
 use std::fmt::Write as _;
 
 use maru_crds::{BackupStatus, DataColumn, GrantMode, GrantedTable, LegalBasis};
-use unicode_width::UnicodeWidthStr;
 
 use super::describe::Described;
 use super::grants::Grants;
 use super::line::GrantLine;
 
-/// How much of a sentence stands in a table.
+/// How much of a sentence stands in a table, in columns of the terminal.
 const LONGEST: usize = 60;
 
 pub(super) fn grants(document: &Grants) -> String {
@@ -194,40 +193,11 @@ fn row(schema: &str, table: &str, column: &DataColumn) -> Vec<String> {
 }
 
 fn short(text: &str) -> String {
-    match text.char_indices().nth(LONGEST) {
-        None => text.to_owned(),
-        Some((end, _)) => format!("{}…", &text[..end]),
-    }
+    maru_bill::layout::cut(text, LONGEST)
 }
 
-/// Rows with each cell under the one above it, also where letters are two columns wide.
+/// Rows with each cell under the one above it, a little to the right.
 fn columns(rows: &[Vec<String>]) -> String {
-    let count = rows.iter().map(Vec::len).max().unwrap_or_default();
-    let widest = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column));
-        cells.map(|cell| cell.width()).max().unwrap_or_default()
-    };
-    let widths: Vec<usize> = (0..count).map(widest).collect();
-    let mut out = String::new();
-    for row in rows {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| {
-            let fill = " ".repeat(width.saturating_sub(cell.width()));
-            format!("{cell}{fill}")
-        });
-        let line = cells.collect::<Vec<_>>().join("  ");
-        let _ = writeln!(out, "  {}", line.trim_end());
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cells_stand_under_each_other_in_any_script() {
-        let row = |cells: [&str; 2]| cells.map(str::to_owned).to_vec();
-        let text = columns(&[row(["가나", "x"]), row(["abc", "y"])]);
-        assert_eq!(text, "  가나  x\n  abc   y\n");
-    }
+    let lines = maru_bill::layout::lines(&[], rows, None);
+    lines.iter().flat_map(|line| ["  ", line.as_str(), "\n"]).collect()
 }

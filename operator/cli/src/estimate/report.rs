@@ -2,12 +2,13 @@
 
 use std::fmt::Write;
 
+use maru_bill::layout::Align;
 use maru_bill::{Bill, Difference, amount, differences};
 use serde::Serialize;
 
 use super::EstimateOutput;
 use super::month::Estimated;
-use crate::columns::{Align, columns};
+use crate::columns::columns;
 use crate::problem::Problem;
 use crate::terminal;
 
