@@ -1,12 +1,18 @@
 //! The cluster that a command asks.
 
+use std::fmt::Debug;
 use std::path::PathBuf;
 
 use clap::Args;
+use kube::api::{Api, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use serde::de::DeserializeOwned;
 
 use crate::problem::Problem;
+
+/// Objects asked for at once.
+const PAGE: u32 = 500;
 
 /// Which cluster, as kubectl has it.
 #[derive(Debug, Args)]
@@ -43,6 +49,23 @@ impl Connection {
         let namespace = config.default_namespace.clone();
         let client = Client::try_from(config).map_err(Problem::new)?;
         Ok((client, namespace))
+    }
+}
+
+/// Everything that an API lists, a page at a time.
+pub(crate) async fn list<K>(api: &Api<K>) -> Result<Vec<K>, kube::Error>
+where
+    K: Clone + DeserializeOwned + Debug,
+{
+    let mut params = ListParams::default().limit(PAGE);
+    let mut all = Vec::new();
+    loop {
+        let page = api.list(&params).await?;
+        all.extend(page.items);
+        match page.metadata.continue_ {
+            Some(next) if !next.is_empty() => params = params.continue_token(&next),
+            _ => return Ok(all),
+        }
     }
 }
 

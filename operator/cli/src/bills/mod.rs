@@ -4,16 +4,13 @@ mod list;
 pub(crate) mod object;
 
 use clap::{Args, ValueEnum};
-use kube::api::{Api, ListParams};
+use kube::api::Api;
 use maru_crds::Bill;
 use maru_ledger::Ledger;
 
-use crate::connect::{self, Connection};
+use crate::connect::{self, Connection, list as listed};
 use crate::problem::Problem;
 use crate::terminal;
-
-/// How many bills are read at a time.
-const PAGE: u32 = 100;
 
 /// Which bills to list.
 #[derive(Debug, Args)]
@@ -163,16 +160,8 @@ impl PlaceArgs {
             let place = format!("in namespace {namespace}");
             (Api::<Bill>::namespaced(client, &namespace), place)
         };
-        let mut params = ListParams::default().limit(PAGE);
-        let mut bills = Vec::new();
-        loop {
-            let page = api.list(&params).await.map_err(|error| trouble(error, &place))?;
-            bills.extend(page.items);
-            match page.metadata.continue_ {
-                Some(next) if !next.is_empty() => params = params.continue_token(&next),
-                _ => return Ok((bills, place)),
-            }
-        }
+        let bills = listed(&api).await.map_err(|error| trouble(error, &place))?;
+        Ok((bills, place))
     }
 }
 

@@ -2,14 +2,14 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{Api, ListParams};
+use kube::api::Api;
 use maru_crds::{BackupStatus, Catalogue, DataGrant, DataSchema, Dataset, OwningSystem};
 use serde::Serialize;
 
 use super::DescribeArgs;
 use super::grants::lines;
 use super::line::GrantLine;
-use crate::connect::trouble;
+use crate::connect::{list, trouble};
 use crate::problem::Problem;
 
 /// What is declared, what was seen, and who may read.
@@ -61,7 +61,7 @@ pub(super) async fn gather(args: &DescribeArgs) -> Result<Described, Problem> {
     let datasets = Api::<Dataset>::namespaced(client.clone(), &namespace);
     let dataset = datasets.get(&args.name).await.map_err(wrong)?;
     let grants = Api::<DataGrant>::namespaced(client, &namespace);
-    let grants = grants.list(&ListParams::default()).await.map_err(wrong)?;
+    let grants = list(&grants).await.map_err(wrong)?;
     let of_it = grants
         .into_iter()
         .filter(|grant| grant.spec.dataset_ref.name == args.name);

@@ -2,13 +2,13 @@
 
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
-use kube::api::{Api, ListParams};
+use kube::api::Api;
 use maru_crds::{AgencySystem, DataGrant};
 use serde::Serialize;
 
 use super::GrantsArgs;
 use super::line::GrantLine;
-use crate::connect::trouble;
+use crate::connect::{list, trouble};
 use crate::problem::Problem;
 
 /// Who may read what of ours, and what we may read.
@@ -67,9 +67,9 @@ pub(super) async fn gather(args: &GrantsArgs) -> Result<Grants, Problem> {
 
 async fn own(client: &Client, namespace: String, now: Timestamp) -> Result<Grants, Problem> {
     let given = Api::<DataGrant>::namespaced(client.clone(), &namespace);
-    let given = given.list(&ListParams::default()).await.map_err(wrong)?;
+    let given = list(&given).await.map_err(wrong)?;
     let systems = Api::<AgencySystem>::namespaced(client.clone(), &namespace);
-    let systems = systems.list(&ListParams::default()).await.map_err(wrong)?;
+    let systems = list(&systems).await.map_err(wrong)?;
     let accepted_unseen = systems
         .into_iter()
         .flat_map(|system| {
@@ -81,7 +81,7 @@ async fn own(client: &Client, namespace: String, now: Timestamp) -> Result<Grant
         })
         .collect();
     Ok(Grants {
-        given: lines(given.items, now),
+        given: lines(given, now),
         received: Vec::new(),
         accepted_unseen,
         namespace: Some(namespace),
@@ -90,7 +90,7 @@ async fn own(client: &Client, namespace: String, now: Timestamp) -> Result<Grant
 
 async fn all(client: &Client) -> Result<Vec<DataGrant>, kube::Error> {
     let api = Api::<DataGrant>::all(client.clone());
-    api.list(&ListParams::default()).await.map(|list| list.items)
+    list(&api).await
 }
 
 /// By namespace and name.

@@ -3,17 +3,15 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-use kube::api::{Api, ListParams};
+use kube::api::Api;
 use kube::{Client, Resource, ResourceExt};
 use maru_crds::{Agency, AgencySystem, CostPool, RateCard, SystemSubscription};
 use maru_rate::{PriceBook, Refusal, World, card};
 use serde::de::DeserializeOwned;
 
+use crate::connect::list;
 use crate::plan::files::Manifest;
 use crate::problem::Problem;
-
-/// How many objects are read at a time.
-const PAGE: u32 = 500;
 
 /// Namespace and name.
 type Key = (String, String);
@@ -120,17 +118,11 @@ where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
 {
     let api = Api::<K>::all(client.clone());
-    let mut params = ListParams::default().limit(PAGE);
-    let mut all = BTreeMap::new();
-    loop {
-        let page = api.list(&params).await.map_err(|error| trouble::<K>(error))?;
-        let named = page.items.into_iter();
-        all.extend(named.map(|one| ((one.namespace().unwrap_or_default(), one.name_any()), one)));
-        match page.metadata.continue_ {
-            Some(next) if !next.is_empty() => params = params.continue_token(&next),
-            _ => return Ok(all),
-        }
-    }
+    let all = list(&api).await.map_err(|error| trouble::<K>(error))?;
+    let named = all.into_iter();
+    Ok(named
+        .map(|one| ((one.namespace().unwrap_or_default(), one.name_any()), one))
+        .collect())
 }
 
 /// What is wrong, and what to do.

@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 
 use futures::{StreamExt, TryStreamExt};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
+use kube::Client;
 use maru_apply::{Applier, Tried};
 use maru_controller::{Rehearsal, Step, Verb};
 use maru_desire::SystemKey;
@@ -14,6 +13,7 @@ use super::files::{CARRIED_OUT, Manifest};
 use super::people::{self, Becomes};
 use super::report::{By, Line, Report, Said, parts};
 use super::{PlanArgs, apply, settings, sql};
+use crate::connect::block_on;
 use crate::problem::Problem;
 
 /// Dry runs that are under way at once.
@@ -21,12 +21,13 @@ const AT_ONCE: usize = 8;
 
 /// The plan, with a runtime of its own.
 pub(super) fn plan(args: &PlanArgs, manifests: &[Manifest]) -> Result<Report, Problem> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(Problem::new)?.block_on(planned(args, manifests))
+    block_on(planned(args, manifests))
 }
 
 async fn planned(args: &PlanArgs, manifests: &[Manifest]) -> Result<Report, Problem> {
-    let client = client(args).await?;
+    let opened = args.cluster.open().await;
+    let (client, _) =
+        opened.map_err(|problem| Problem::new(format!("{problem}, or plan for an empty cluster with --offline")))?;
     let platform = settings::read(&client, args.platform()).await?;
     let mut rehearsal = Rehearsal::in_cluster(&client, platform).await.map_err(trouble)?;
     let mut report = Report::default();
@@ -162,32 +163,6 @@ fn refusal(step: &Step, reason: String, message: String) -> Said {
             format!("{object}: {message}")
         },
     }
-}
-
-async fn client(args: &PlanArgs) -> Result<Client, Problem> {
-    let options = KubeConfigOptions {
-        context: args.context.clone(),
-        ..KubeConfigOptions::default()
-    };
-    let config = match &args.kubeconfig {
-        Some(file) => {
-            let kubeconfig = Kubeconfig::read_from(file).map_err(|error| Problem::of(file, error))?;
-            Config::from_custom_kubeconfig(kubeconfig, &options).await
-        }
-        None if args.context.is_some() => Config::from_kubeconfig(&options).await,
-        None => return inferred().await,
-    };
-    let config = config.map_err(|error| Problem::new(format!("the kubeconfig: {error}")))?;
-    Client::try_from(config).map_err(Problem::new)
-}
-
-async fn inferred() -> Result<Client, Problem> {
-    let config = Config::infer().await.map_err(|error| {
-        Problem::new(format!(
-            "no cluster is known ({error}): give --kubeconfig or --context, or plan for an empty cluster with --offline"
-        ))
-    })?;
-    Client::try_from(config).map_err(Problem::new)
 }
 
 /// What is wrong with the cluster, and what to do.

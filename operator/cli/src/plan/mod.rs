@@ -17,6 +17,7 @@ use clap::{Args, ValueEnum};
 use maru_controller::Rehearsal;
 use maru_desire::Platform;
 
+use crate::connect::Connection;
 use crate::problem::Problem;
 use files::Manifest;
 use report::{By, Report};
@@ -37,12 +38,8 @@ pub struct PlanArgs {
     /// Plan for an empty cluster and ask none.
     #[arg(long, conflicts_with_all = ["context", "kubeconfig", "delete", "server_side"])]
     offline: bool,
-    /// The kubeconfig file; none: the usual places, or the pod's own account.
-    #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
-    /// The context of the kubeconfig; none: its current one.
-    #[arg(long, value_name = "NAME")]
-    context: Option<String>,
+    #[command(flatten)]
+    cluster: Connection,
     /// Plan `kubectl delete` in place of `kubectl apply`: what would go, and what stays.
     #[arg(long)]
     delete: bool,
