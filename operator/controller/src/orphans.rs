@@ -2,8 +2,7 @@
 
 use crate::Shared;
 use crate::queue::Turn;
-use crate::reconcile::{ReconcileError, Reconciler, turn_after};
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use crate::reconcile::{ReconcileError, Reconciler, standing_kind, turn_after};
 use kube::api::Api;
 use maru_crds::AgencySystem;
 use maru_desire::{Owner, SystemKey, plan_orphans};
@@ -20,24 +19,21 @@ impl Reconciler {
         if left.is_empty() {
             return Ok(Turn::Done);
         }
-        let systems = Api::<AgencySystem>::namespaced(self.client().clone(), &key.namespace);
+        let systems = Api::<AgencySystem>::namespaced(self.client.clone(), &key.namespace);
         let found = systems.get_opt(&key.name).await;
         if let Some(found) = found.map_err(ReconcileError::primary("it could not be read again"))? {
             shared.enqueue(shared.world.wrote_system(found));
             return Ok(Turn::Done);
         }
-        let kinds = Api::<CustomResourceDefinition>::all(self.client().clone());
-        let kind = kinds.get_opt("agencysystems.maru.dev").await;
-        let kind = kind.map_err(ReconcileError::primary("the kind's definition could not be read"))?;
-        let there = kind.filter(|kind| kind.metadata.deletion_timestamp.is_none());
-        let Some(kind_made) = there.and_then(|kind| kind.metadata.creation_timestamp) else {
+        let kind = standing_kind(&self.client, "agencysystems.maru.dev").await?;
+        let Some(kind_made) = kind.and_then(|kind| kind.metadata.creation_timestamp) else {
             tracing::info!(
                 objects = left.len(),
                 "the kind is not there; what its systems stand for goes on"
             );
             return Ok(Turn::Done);
         };
-        let made = self.applier().made(&left, owner.field_manager()).await?;
+        let made = self.applier.made(&left, owner.field_manager()).await?;
         let (plan, wait) = plan_orphans(owner.clone(), &made, kind_made.0, jiff::Timestamp::now());
         if !plan.sweep.is_empty() {
             tracing::warn!(
@@ -45,7 +41,7 @@ impl Reconciler {
                 "the system is gone and what is left of it is taken away"
             );
         }
-        let applied = self.applier().carry_out(&plan, &shared.world).await?;
+        let applied = self.applier.carry_out(&plan, &shared.world).await?;
         shared.metrics.applied(&applied);
         Ok(match (wait, turn_after(&applied, plan.finalizer, None)) {
             (Some(wait), Turn::Done | Turn::Again(_)) => Turn::Again(wait),

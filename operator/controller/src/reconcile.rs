@@ -54,8 +54,8 @@ impl ReconcileError {
 /// Carries turns out through one client.
 #[derive(Clone)]
 pub(crate) struct Reconciler {
-    client: Client,
-    applier: Applier,
+    pub(crate) client: Client,
+    pub(crate) applier: Applier,
     events: Events,
 }
 
@@ -66,14 +66,6 @@ impl Reconciler {
             events: Events::new(client.clone()),
             client,
         }
-    }
-
-    pub(crate) const fn client(&self) -> &Client {
-        &self.client
-    }
-
-    pub(crate) const fn applier(&self) -> &Applier {
-        &self.applier
     }
 
     /// One turn of `owner`.
@@ -282,9 +274,17 @@ pub(crate) async fn crd_ending<K: Resource>(client: &Client, name: &str, object:
     if object.meta().deletion_timestamp.is_none() {
         return Ok(false);
     }
+    Ok(standing_kind(client, name).await?.is_none())
+}
+
+/// A kind's definition; none where it is not there or is going.
+pub(crate) async fn standing_kind(
+    client: &Client,
+    name: &str,
+) -> Result<Option<CustomResourceDefinition>, ReconcileError> {
     let found = Api::<CustomResourceDefinition>::all(client.clone()).get_opt(name).await;
     let found = found.map_err(ReconcileError::primary("the kind's definition could not be read"))?;
-    Ok(found.is_none_or(|definition| definition.metadata.deletion_timestamp.is_some()))
+    Ok(found.filter(|definition| definition.metadata.deletion_timestamp.is_none()))
 }
 
 pub(crate) fn is_held<K: Resource>(object: &K) -> bool {
