@@ -45,12 +45,12 @@ pub(crate) async fn closed(parts: &Parts, postgres: &Postgres, months: &Months) 
     report(parts, &[event("late", noons[14], LATE.0, LATE.1)]).await?;
     parts.say(&format!("{} is closed.", calendar::name(months.second)));
     let second = close(parts, postgres, months.second).await?;
-    corrected(&second);
+    corrected(&second)?;
     Ok(vec![first, second])
 }
 
 /// Says which lines correct an earlier bill.
-fn corrected(month: &Closed) {
+fn corrected(month: &Closed) -> Outcome<()> {
     let mut lines = 0;
     for bill in &month.bills {
         for line in bill["spec"]["lines"].as_array().into_iter().flatten() {
@@ -63,10 +63,9 @@ fn corrected(month: &Closed) {
         }
     }
     if lines == 0 {
-        println!(
-            "     The late requests are recorded and on no bill: the operator issues no corrections yet (README, limits)."
-        );
+        return Err("the late requests are on no bill".into());
     }
+    Ok(())
 }
 
 fn usage_of(month: Date) -> Outcome<Vec<Value>> {
@@ -147,19 +146,7 @@ async fn close(parts: &Parts, postgres: &Postgres, month: Date) -> Outcome<Close
 /// A pod of the shared system ends, and what it held is on the draft of this month's bill.
 pub(crate) async fn drafted(parts: &Parts, months: &Months) -> Outcome<()> {
     parts.say("The document system goes back to one pod. What the other one held is recorded before it goes, and is on this month's draft.");
-    let scale = r#"[{"op":"replace","path":"/spec/components/0/replicas/fixed","value":1}]"#;
-    parts
-        .kubectl(&[
-            "patch",
-            "agencysystem",
-            "docs",
-            "-n",
-            "mois",
-            "--type=json",
-            "-p",
-            scale,
-        ])
-        .await?;
+    parts.scale_documents(1).await?;
     eventually("the pod to be recorded and gone", async || {
         let pods = parts.json(&["pods", "-n", "mois"]).await?;
         Ok((pods["items"].as_array().map(Vec::len) == Some(1)).then_some(()))

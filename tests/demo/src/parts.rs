@@ -101,6 +101,13 @@ impl Parts {
         Ok(path)
     }
 
+    /// Asks for so many pods of the document system.
+    pub(crate) async fn scale_documents(&self, pods: u32) -> Outcome<()> {
+        let patch = format!(r#"[{{"op":"replace","path":"/spec/components/0/replicas/fixed","value":{pods}}}]"#);
+        let of = ["patch", "agencysystem", "docs", "-n", "mois", "--type=json", "-p"];
+        self.kubectl(&[&of[..], &[patch.as_str()]].concat()).await
+    }
+
     /// Waits until objects are ready, and shows the command.
     pub(crate) async fn ready(&self, arguments: &[&str]) -> Outcome<()> {
         let wait = ["wait", "--for=condition=Ready", "--timeout=120s"];

@@ -32,19 +32,7 @@ impl Traffic {
     pub(crate) async fn requests_and_a_kill(&self, parts: &Parts) -> Outcome<()> {
         self.round(parts).await?;
         parts.say("The document system is scaled to two pods.");
-        let scale = r#"[{"op":"replace","path":"/spec/components/0/replicas/fixed","value":2}]"#;
-        parts
-            .kubectl(&[
-                "patch",
-                "agencysystem",
-                "docs",
-                "-n",
-                "mois",
-                "--type=json",
-                "-p",
-                scale,
-            ])
-            .await?;
+        parts.scale_documents(2).await?;
         eventually("two pods", async || {
             Ok((pods_of(parts, "mois", "docs").await?.len() == 2).then_some(()))
         })
