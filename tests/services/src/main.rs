@@ -10,8 +10,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// An information system.
-#[derive(Debug, Parser)]
+/// An information system. It holds a token, so it is nothing to print.
+#[derive(Parser)]
 #[command(name = "maru-service", version)]
 struct Arguments {
     /// Where it answers.

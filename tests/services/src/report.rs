@@ -90,8 +90,7 @@ impl Reports {
     }
 }
 
-/// Where and how it is sent.
-#[derive(Debug)]
+/// Where and how it is sent. It holds a token, so it is nothing to print.
 pub(crate) struct Sending {
     client: Client<HttpConnector, Full<Bytes>>,
     to: axum::http::Uri,
