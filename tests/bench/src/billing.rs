@@ -43,6 +43,7 @@ pub(crate) fn run(months: u8) -> Result<Vec<Row>, Box<dyn Error>> {
     // The allocator keeps some of the first run's memory, and would count it with the second's.
     memory(&book, &world, 1)?;
     let once = memory(&book, &world, 1)?;
+    #[allow(clippy::float_arithmetic, reason = "a ratio of measurements; no money is here")]
     let ratio = memory(&book, &world, RECORDS)? / once;
     report.at_most(
         format!("peak memory of rating with each quantity in {RECORDS} records, to in one ({once:.0} MiB)"),

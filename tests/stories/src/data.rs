@@ -13,6 +13,16 @@ use std::collections::BTreeMap;
 /// The administrator's password, which is to be found nowhere but in its Secret.
 pub const ADMIN_PASSWORD: &str = "administrators-secret-word";
 
+/// How many rows a query gives, in a session of its own; or what the server says.
+pub async fn ask(uri: String, sql: String) -> Result<usize, String> {
+    let asked = tokio::task::spawn_blocking(move || {
+        let mut session = postgres::Client::connect(&uri, postgres::NoTls).map_err(|error| format!("{error:?}"))?;
+        let rows = session.query(&sql, &[]).map_err(|error| format!("{error:?}"))?;
+        Ok(rows.len())
+    });
+    asked.await.unwrap()
+}
+
 /// An administrator who may make roles and databases on a server.
 pub fn make_admin(server: &Postgres) {
     let sql = format!("CREATE ROLE maru_admin LOGIN CREATEROLE CREATEDB PASSWORD '{ADMIN_PASSWORD}'");

@@ -7,7 +7,7 @@ use kube::api::Api;
 use maru_controller::Settings;
 use maru_crds::DataGrant;
 use maru_stories::data::{
-    ADMIN_PASSWORD, accept, condition, dataset, everything, grant, make_admin, put, register_server, secret,
+    ADMIN_PASSWORD, accept, ask, condition, dataset, everything, grant, make_admin, put, register_server, secret,
     two_ministries,
 };
 use maru_stories::{Faults, Operator, cluster_with_kinds, eventually};
@@ -68,17 +68,6 @@ impl Restless {
 
 async fn uri(client: &Client, namespace: &str, name: &str) -> String {
     secret(client, namespace, name).await.unwrap()["uri"].clone()
-}
-
-async fn ask(uri: String, sql: String) -> Result<usize, String> {
-    let asked = tokio::task::spawn_blocking(move || {
-        let mut session = postgres::Client::connect(&uri, postgres::NoTls).map_err(|error| format!("{error:?}"))?;
-        session
-            .query(&sql, &[])
-            .map(|rows| rows.len())
-            .map_err(|error| format!("{error:?}"))
-    });
-    asked.await.unwrap()
 }
 
 /// The dataset, whose old credentials work for a minute.

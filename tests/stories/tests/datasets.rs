@@ -7,8 +7,8 @@ use kube::api::Api;
 use maru_controller::Settings;
 use maru_crds::{DataGrant, Dataset};
 use maru_stories::data::{
-    ADMIN_PASSWORD, accept, condition, dataset, everything, grant, make_admin, put, put_admin, register_server, secret,
-    secrets_of_maru, two_ministries,
+    ADMIN_PASSWORD, accept, ask, condition, dataset, everything, grant, make_admin, put, put_admin, register_server,
+    secret, secrets_of_maru, two_ministries,
 };
 use maru_stories::{Faults, Operator, cluster_with_kinds, delete, eventually, is_gone};
 use maru_test_cluster::Cluster;
@@ -84,17 +84,6 @@ impl Scene {
 async fn query(client: &Client, namespace: &str, name: &str, sql: &str) -> Result<usize, String> {
     let found = secret(client, namespace, name).await.ok_or("there is no Secret")?;
     ask(found["uri"].clone(), sql.to_owned()).await
-}
-
-async fn ask(uri: String, sql: String) -> Result<usize, String> {
-    let asked = tokio::task::spawn_blocking(move || {
-        let mut session = postgres::Client::connect(&uri, postgres::NoTls).map_err(|error| format!("{error:?}"))?;
-        session
-            .query(&sql, &[])
-            .map(|rows| rows.len())
-            .map_err(|error| format!("{error:?}"))
-    });
-    asked.await.unwrap()
 }
 
 #[tokio::test]
