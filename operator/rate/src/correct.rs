@@ -223,3 +223,74 @@ fn anew(before: &[Entered], now: Vec<Line>, corrections: &mut Vec<Line>) {
         }
     }));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::charge::{AllocationMethod, Charge};
+
+    fn third() -> Exact {
+        Exact::ONE.over(std::num::NonZeroU64::new(3).unwrap())
+    }
+
+    /// A line each of whose figures has no end.
+    fn endless() -> Line {
+        let interval = maru_meter::Interval {
+            start: "2026-10-01T00:00:00Z".parse().unwrap(),
+            end: "2026-11-01T00:00:00Z".parse().unwrap(),
+        };
+        let basis = Basis {
+            fixed: third(),
+            weight: third(),
+            weights: third(),
+            used: third(),
+            all_used: third(),
+        };
+        Line {
+            system: None,
+            charge: Charge::Usage,
+            meter: None,
+            item: None,
+            quantity: Some(third()),
+            unit: None,
+            unit_price: Some(third()),
+            amount: third(),
+            tax: Exact::ZERO,
+            interval,
+            taxed_at: interval.start,
+            completeness: maru_meter::Completeness::Complete,
+            corrects: None,
+            correction: None,
+            reason: None,
+            pricing: Some(Arc::new(Pricing {
+                version_from: interval.start,
+                currency: "KRW".into(),
+                exchange_rate: third(),
+                list_price: Some(third()),
+                package_size: Some(third()),
+            })),
+            allocation: Some(Box::new(Allocation {
+                method: AllocationMethod::WeightAndUse,
+                ratio: third(),
+                total: third(),
+                basis: Some(Box::new(basis)),
+            })),
+        }
+    }
+
+    #[test]
+    fn what_the_books_give_back_stands_though_they_round_fractions_that_have_no_end() {
+        let text = serde_json::to_string(&endless()).unwrap();
+        let kept: Line = serde_json::from_str(&text).unwrap();
+        assert_ne!(kept, endless(), "the books round");
+        let entered = Entered {
+            line: kept,
+            at: "2026-000001/1".to_owned(),
+        };
+        assert!(stands(std::slice::from_ref(&entered), &[endless()]));
+
+        let mut dearer = endless();
+        dearer.amount = Exact::ONE;
+        assert!(!stands(&[entered], &[dearer]), "and another figure does not stand");
+    }
+}
