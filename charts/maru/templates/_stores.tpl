@@ -7,6 +7,15 @@
 {{- if and .Values.metering.enabled .Values.events.enabled }}true{{ end -}}
 {{- end -}}
 
+{{- /* The Prometheus that says what was used, and the secret with the token that it is asked with. */ -}}
+{{- define "maru.prometheus" -}}
+{{- if .Values.metering.enabled }}{{ .Values.metering.prometheus.url }}{{ end -}}
+{{- end -}}
+
+{{- define "maru.prometheusToken" -}}
+{{- if include "maru.prometheus" . }}{{ .Values.metering.prometheus.tokenSecret }}{{ end -}}
+{{- end -}}
+
 {{- /* Whether something is on the volume. */ -}}
 {{- define "maru.volume" -}}
 {{- if or (and .Values.metering.enabled (not .Values.metering.lake)) (and (include "maru.billing" .) (not .Values.billing.ledgerSecret)) }}true{{ end -}}

@@ -55,6 +55,8 @@ async fn the_charts_render_what_was_reviewed() {
     let everything = [
         "metering.lake=s3://usage",
         "metering.secret=store",
+        "metering.prometheus.url=https://prometheus.monitoring:9090",
+        "metering.prometheus.tokenSecret=prometheus-token",
         "events.enabled=true",
         "billing.ledgerSecret=ledger",
         "apiServer.host=10.0.0.1",
