@@ -399,8 +399,20 @@ async fn a_month_is_drafted_and_issued_once_wherever_the_operator_is_killed_and_
         let billing = Billing::start(&config, lake.path(), &ledger);
         let strict = json!({"spec": {"rateCardRef": {"name": "platform"}, "period": "2026-10", "action": "Issue", "requireComplete": true, "grace": "0h"},
             "apiVersion": "maru.dev/v1alpha1", "kind": "BillingRun", "metadata": {"name": "strict"}});
+        // A Prometheus is there as well, and has not been asked since the twentieth.
+        let place = json!({"next": "2026-10-20T00:00:00Z", "marked": "2026-10-20T00:00:00Z"});
+        let folder_of_usage = lake.path().to_owned();
+        let kept = tokio::task::spawn_blocking(move || {
+            let usage = Lake::open(&folder_of_usage).unwrap();
+            usage.keep("prometheus", place.to_string().as_bytes()).unwrap();
+        });
+        kept.await.unwrap();
         create::<BillingRun>(&client, &strict).await;
-        said(&client, "strict", "Incomplete").await;
+        let status = said(&client, "strict", "Incomplete").await;
+        let why = &status.conditions[0].message;
+        for source in ["pods: ", "volumes: ", "prometheus: recorded up to 2026-10-20T00:00:00Z"] {
+            assert!(why.contains(source), "{why}");
+        }
         said(&client, "october", "Open").await;
         assert!(bills(&client).await.values().all(|bill| bill.spec.number.is_none()));
         drop(billing);

@@ -5,6 +5,7 @@ use super::gather::Gathered;
 use super::reopen::Earlier;
 use super::report::{Said, Stage, Trouble};
 use super::show;
+use crate::meter::used;
 use jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use maru_crds::{BillingRun, RunAction};
@@ -188,12 +189,9 @@ impl<'a> Working<'a> {
     /// Nothing may be missing: every hour is recorded, and no line has a hole.
     fn check_complete(&self, rated: &Rated) -> Result<(), Trouble> {
         let mut holes = Vec::new();
-        for source in [Source::Pods, Source::Volumes] {
-            let kept = self.lake.kept(source.name())?;
-            let closed = kept.and_then(|bytes| serde_json::from_slice::<Checkpoint>(&bytes).ok());
-            let closed = closed.map_or(Timestamp::MIN, |checkpoint| checkpoint.closed());
-            if closed < self.period.interval.end {
-                holes.push(format!("{} are recorded up to {closed}", source.name()));
+        for (source, recorded) in self.recorded()? {
+            if recorded < self.period.interval.end {
+                holes.push(format!("{source}: recorded up to {recorded}"));
             }
         }
         for statement in rated.statements() {
@@ -209,6 +207,21 @@ impl<'a> Working<'a> {
         } else {
             Err(Trouble::Incomplete(holes))
         }
+    }
+
+    /// Up to when each source is recorded: pods and volumes always, a Prometheus where one was ever asked.
+    fn recorded(&self) -> Result<Vec<(&'static str, Timestamp)>, Trouble> {
+        let mut recorded = Vec::new();
+        for source in [Source::Pods, Source::Volumes] {
+            let kept = self.lake.kept(source.name())?;
+            let closed = kept.and_then(|bytes| serde_json::from_slice::<Checkpoint>(&bytes).ok());
+            recorded.push((
+                source.name(),
+                closed.map_or(Timestamp::MIN, |checkpoint| checkpoint.closed()),
+            ));
+        }
+        recorded.extend(used::recorded(self.lake)?.map(|until| (maru_meter::used::SOURCE, until)));
+        Ok(recorded)
     }
 
     fn issue(&self, ledger: &mut Ledger, rated: &Rated, version: Option<u64>) -> Result<Outcome, Trouble> {

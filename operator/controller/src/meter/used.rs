@@ -39,6 +39,16 @@ struct Place {
     marked: Timestamp,
 }
 
+/// Up to when it is recorded what was used, at least as holes; nothing where no Prometheus was ever asked.
+pub(crate) fn recorded(lake: &Lake) -> Result<Option<Timestamp>, LakeError> {
+    Ok(kept(lake)?.map(|place| place.marked))
+}
+
+fn kept(lake: &Lake) -> Result<Option<Place>, LakeError> {
+    let kept = lake.kept(SOURCE)?;
+    Ok(kept.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+}
+
 /// Why an hour is not recorded yet.
 #[derive(Debug, thiserror::Error)]
 pub enum UsedError {
@@ -125,8 +135,7 @@ impl Used {
 
     async fn restore(&self) -> Result<Place, UsedError> {
         let lake = Arc::clone(&self.lake);
-        let kept = tokio::task::spawn_blocking(move || lake.kept(SOURCE)).await??;
-        let kept = kept.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let kept = tokio::task::spawn_blocking(move || kept(&lake)).await??;
         Ok(kept.unwrap_or(Place {
             next: self.begins,
             marked: self.begins,
