@@ -3,7 +3,9 @@
 use crate::stage::{Installed, create, patch, remove};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Client;
-use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind};
+use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, PostParams, Request};
+use kube::client::Body;
+use maru_crds::RateCard;
 use maru_stories::{eventually, system};
 use serde_json::{Value, json};
 
@@ -46,6 +48,52 @@ async fn a_price_book_and_a_cost_of_the_platform_become_ready() {
         create(&platform, &object).await.unwrap();
         assert!(says(&platform, &object, "Consistent").await.starts_with("True: "));
     }
+    what_a_system_will_cost_is_told_when_it_is_applied(stage).await;
+}
+
+/// What the API server warns of when somebody creates this, without doing it.
+async fn warned(client: &Client, system: &Value) -> Vec<String> {
+    let namespace = system["metadata"]["namespace"].as_str().unwrap();
+    let path = format!("/apis/maru.dev/v1alpha1/namespaces/{namespace}/agencysystems");
+    let params = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    let request = Request::new(path).create(&params, serde_json::to_vec(system).unwrap());
+    let answer = client.send(request.unwrap().map(Body::from)).await.unwrap();
+    assert!(answer.status().is_success(), "{answer:?}");
+    let warnings = answer.headers().get_all("warning").iter();
+    warnings.map(|warning| warning.to_str().unwrap().to_owned()).collect()
+}
+
+async fn what_a_system_will_cost_is_told_when_it_is_applied(stage: &Installed) {
+    let (platform, admin) = (stage.platform(), stage.person("red-admin"));
+    let card = Api::<RateCard>::all(platform).get("platform").await.unwrap();
+    let in_force = card.status.unwrap().in_force_since.unwrap();
+    // Two pods of one core and 2 GiB each, for 720 hours: by the price of the second half of 2026, or that of the first.
+    let expected = if in_force.starts_with("2026-07") {
+        "72576"
+    } else {
+        "76320"
+    };
+    let mut priced = system("red", "priced");
+    priced["spec"]["components"][0]["resources"] = json!({"cpu": "1", "memory": "2Gi"});
+    priced["spec"]["components"][0]["replicas"] = json!({"fixed": 2});
+    eventually("the price to be told", 30, async || {
+        let warnings = warned(&admin, &priced).await;
+        let told = format!("what priced reserves costs about {expected} KRW in 30 days");
+        match warnings.as_slice() {
+            [one] if one.contains(&told) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    priced["spec"]["suspended"] = json!(true);
+    assert_eq!(
+        warned(&admin, &priced).await,
+        Vec::<String>::new(),
+        "what is suspended reserves nothing"
+    );
 }
 
 #[tokio::test]
