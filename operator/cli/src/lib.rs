@@ -14,6 +14,7 @@ pub mod rate;
 pub mod schedule;
 mod terminal;
 pub mod usage;
+pub mod used;
 pub mod verify;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -51,9 +52,8 @@ enum Command {
     /// Look at datasets.
     #[command(subcommand)]
     Dataset(data::DatasetCommand),
-    /// Bring usage records into a lake.
-    #[command(subcommand)]
-    Usage(UsageCommand),
+    /// Print what agencies and their systems used, by meter and day or month; or bring usage records into a lake.
+    Usage(UsageArgs),
     /// Print how what systems cost to build is written off, month by month.
     Schedule(schedule::ScheduleArgs),
     /// Print the completion script of a shell.
@@ -63,6 +63,15 @@ enum Command {
     },
     /// Work an issued bill out again from what it names and say whether every figure agrees.
     Verify(verify::VerifyArgs),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+struct UsageArgs {
+    #[command(subcommand)]
+    command: Option<UsageCommand>,
+    #[command(flatten)]
+    used: used::UsedArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -104,7 +113,10 @@ impl Cli {
             Command::Rate(args) => rate::run(args).map(Printed::from),
             Command::Grants(args) => data::grants(args).map(Printed::from),
             Command::Dataset(command) => data::dataset(command).map(Printed::from),
-            Command::Usage(UsageCommand::Import(args)) => usage::import::run(args),
+            Command::Usage(args) => match &args.command {
+                Some(UsageCommand::Import(args)) => usage::import::run(args),
+                None => used::run(&args.used).map(Printed::from),
+            },
             Command::Schedule(args) => schedule::run(args).map(Printed::from),
             Command::Completion { shell } => Ok(completion(*shell).into()),
             Command::Verify(args) => verify::run(args),

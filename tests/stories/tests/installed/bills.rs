@@ -73,6 +73,10 @@ async fn a_reader_of_bills_lists_reads_and_recalculates_them() {
     assert_eq!(json["bills"][0]["lines"][2]["amount"], "451613");
     let csv = said(&reader, &["bill", "2026-10", "-o", "csv"]).await.unwrap();
     assert_eq!(csv.lines().count(), 4, "{csv}");
+    let used = said(&reader, &["usage"]).await.unwrap();
+    let words: Vec<&str> = used.lines().nth(2).unwrap().split_whitespace().collect();
+    assert_eq!(used.lines().next(), Some("2026-10"), "{used}");
+    assert_eq!(words[2..], ["cpu.reserved", "23.5", "core-hour", "all", "█"], "{used}");
     let told = said(&reader, &["bill", "2026-10", "--explain"]).await.unwrap();
     for words in [
         "23.5 core-hour × 42.5 = 998.75, rounded up to 999",
