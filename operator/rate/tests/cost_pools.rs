@@ -61,6 +61,52 @@ subtotal 1002000 tax 0 total 1002000";
 }
 
 #[test]
+fn a_pool_in_another_currency_is_converted_and_each_line_says_which_part_it_is() {
+    let dollars = |power: &str| {
+        let spec = format!(
+            "{{currency: USD, driver: cpu.reserved, operations: [{{name: power, monthly: '{power}', from: '2026-11-01'}}]}}"
+        );
+        let mut world = World::default();
+        world
+            .add_cost_pool("abroad", &serde_saphyr::from_str(&spec).unwrap())
+            .unwrap();
+        world
+    };
+    let world = dollars("100.50");
+    let card = Card::of(PRICES).exchange("2026-01-01T00:00:00+09:00", "USD", "1350.20");
+    let november = |record: UsageRecord| UsageRecord {
+        start: "2026-11-01T00:00:00Z".parse().unwrap(),
+        end: "2026-11-01T01:00:00Z".parse().unwrap(),
+        ..record
+    };
+    let records = [november(used("mois", "1")), november(used("nts", "2"))];
+    // 100.50 × 1350.20 = 135695.1, by use 1:2.
+    let rated = card.rate_in(&world, "2026-11", &records, &Carry::default());
+    let found: Vec<String> = rated
+        .statements()
+        .iter()
+        .flat_map(|statement| &statement.lines)
+        .filter(|line| line.item.as_deref() == Some("abroad"))
+        .map(|line| {
+            let part = line.allocation.as_deref().unwrap();
+            let basis = part.basis.as_deref().unwrap();
+            let whole = [&part.total, &basis.used, &basis.all_used].map(ToString::to_string);
+            format!(
+                "{} of {} by {:?}, {} of {}",
+                line.amount, whole[0], part.method, whole[1], whole[2]
+            )
+        })
+        .collect();
+    assert_eq!(
+        found,
+        ["45232 of 135695 by Use, 1 of 3", "90463 of 135695 by Use, 2 of 3"]
+    );
+    // A month in which it costs nothing needs no exchange rate.
+    let rated = Card::of(PRICES).rate_in(&world, "2026-10", &[used("mois", "1")], &Carry::default());
+    assert_eq!(rated.statements()[0].subtotal.to_string(), "10");
+}
+
+#[test]
 fn what_nobody_used_is_a_line_of_its_own_for_the_platform_or_for_all_by_their_use() {
     // One core is 744 core-hours in October, of which 372 are used: half of 1,500,000 is idle.
     let records = [used("mois", "124"), used("nts", "248")];

@@ -290,6 +290,26 @@ fn only_use_says_in_what_unit_and_the_price_book_says_what_is_right() {
 }
 
 #[test]
+fn a_run_of_months_says_what_whoever_sums_use_beforehand_must_mind() {
+    let rounded = "- {meter: m, unit: u, model: PerUnit, unitPrice: '1', increment: '10'}";
+    let card = Card::of(rounded).version("2026-10-15T12:00:00+09:00", rounded);
+    let book = maru_rate::card::read(&card.spec()).unwrap();
+    let world = World::default();
+    let periods =
+        ["2026-10", "2026-11"].map(|month| maru_rate::Period::new(month.parse().unwrap(), &book.zone).unwrap());
+    let course = maru_rate::Course::new(&book, &world, periods, maru_rate::Course::GRACE);
+    let at = |text: &str| -> jiff::Timestamp { text.parse().unwrap() };
+    let (october, november) = (at("2026-10-01T00:00:00+09:00"), at("2026-11-01T00:00:00+09:00"));
+    let end = at("2026-12-01T00:00:00+09:00");
+    let interval = course.interval().unwrap();
+    assert_eq!((interval.start, interval.end), (october, end));
+    assert_eq!(course.cuts(), [october, at("2026-10-15T12:00:00+09:00"), november]);
+    assert_eq!(course.one_by_one(), ["m"]);
+    let grace = jiff::SignedDuration::from_hours(72);
+    assert_eq!(course.issues(), [(november, november + grace), (end, end + grace)]);
+}
+
+#[test]
 fn what_a_retirement_leaves_is_what_each_build_in_service_has_not_yet_written_off() {
     let spec = "cost:
   currency: KRW
