@@ -143,11 +143,11 @@ fn measure(sizes: &Sizes, folder: &Path) -> Result<Vec<Row>, Box<dyn Error>> {
         std::fs::write(folder.join("made"), made.count.to_string())?;
     }
     let count: u64 = std::fs::read_to_string(folder.join("made"))?.parse()?;
-    rows.extend(sums(sizes, &lake, count)?);
+    rows.extend(told(sums(sizes, &lake, count)?));
     let size = duck::bytes(&lake)? as f64 / count as f64;
     let measure = format!("bytes a record in the compacted lake ({count} records)");
-    rows.push(Row::at_most(AREA, measure, size, "bytes", 20.0));
-    rows.extend(bills(sizes, &lake, count)?);
+    rows.extend(told(vec![Row::at_most(AREA, measure, size, "bytes", 20.0)]));
+    rows.extend(told(bills(sizes, &lake, count)?));
     if sizes.import > 0 {
         let file = folder.join("import.parquet");
         let records = duck::export(&lake, &file, sizes.import)?;
@@ -164,15 +164,23 @@ fn measure(sizes: &Sizes, folder: &Path) -> Result<Vec<Row>, Box<dyn Error>> {
             busy()
         );
         let a_second = (found.count as f64 / found.seconds).floor();
-        rows.push(Row::at_least(AREA, measure, a_second, "a second", 1e6));
+        rows.extend(told(vec![Row::at_least(AREA, measure, a_second, "a second", 1e6)]));
     }
     if sizes.pods > 0 {
-        rows.extend(metered(sizes, folder)?);
+        rows.extend(told(metered(sizes, folder)?));
     }
     if sizes.event_seconds > 0 {
-        rows.extend(sent(sizes, folder)?);
+        rows.extend(told(sent(sizes, folder)?));
     }
     Ok(rows)
+}
+
+/// Says what was found as soon as it was: an area of an hour may end in its last part.
+fn told(rows: Vec<Row>) -> Vec<Row> {
+    for row in &rows {
+        eprintln!("{}: {} {}", row.measure, row.value, row.unit);
+    }
+    rows
 }
 
 /// Summing the month here and with `DuckDB`, in turns.
