@@ -1,6 +1,7 @@
 //! Tables as Parquet. Only the columns that are needed are read, and only what is exact is taken.
 
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -38,7 +39,7 @@ pub(crate) fn read(
         )
     };
     let reader = File::open(file).map_err(|error| Problem::of(file, error))?;
-    let written = ArrowReaderMetadata::load(&reader, ArrowReaderOptions::new()).map_err(whole)?;
+    let written = guarded(file, || ArrowReaderMetadata::load(&reader, ArrowReaderOptions::new()))?.map_err(whole)?;
     let options = ArrowReaderOptions::new().with_schema(Arc::new(plain(written.schema())));
     let metadata = ArrowReaderMetadata::try_new(Arc::clone(written.metadata()), options).map_err(whole)?;
 
@@ -50,13 +51,13 @@ pub(crate) fn read(
 
     let wanted = plan.wanted();
     let mask = ProjectionMask::roots(metadata.parquet_schema(), wanted.iter().copied());
-    let batches = ParquetRecordBatchReaderBuilder::new_with_metadata(reader, metadata.clone())
+    let mut batches = ParquetRecordBatchReaderBuilder::new_with_metadata(reader, metadata.clone())
         .with_batch_size(ROWS)
         .with_projection(mask)
         .build()
         .map_err(whole)?;
     let mut number: u64 = 1;
-    for batch in batches {
+    while let Some(batch) = guarded(file, || batches.next())? {
         let at = |number: u64, message: &str| Problem::of(file, format!("row {number}: {message}"));
         let batch = batch.map_err(|error| {
             at(
@@ -77,6 +78,17 @@ pub(crate) fn read(
         }
     }
     Ok(())
+}
+
+/// What the Parquet library reads. Where damaged bytes break what it assumes, it panics: that is a refusal like any other, and nothing that it held
+/// is looked at again.
+fn guarded<T>(file: &Path, read: impl FnOnce() -> T) -> Result<T, Problem> {
+    catch_unwind(AssertUnwindSafe(read)).map_err(|_| {
+        Problem::of(
+            file,
+            "cannot be read, for something in it contradicts itself; allowed is a Parquet file that is not damaged",
+        )
+    })
 }
 
 /// The schema with texts as plain texts and small decimals as wide ones, however the writer kept them in memory.

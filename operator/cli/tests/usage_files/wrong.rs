@@ -327,6 +327,20 @@ fn changed(whole: &[u8], changes: &[(u16, u8, u8)]) -> Vec<u8> {
     bytes
 }
 
+#[test]
+fn a_parquet_file_that_contradicts_itself_is_refused_where_its_library_gives_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = super::parquet::example(folder.path());
+    // The width of the bits of a page, which no number of it has.
+    std::fs::write(&file, changed(&std::fs::read(&file).unwrap(), &[(26_560, 236, 33)])).unwrap();
+    let refused = rate_usage(&file).unwrap_err();
+    let named = refused.starts_with(&file.display().to_string()) && !refused.contains('\n');
+    assert!(
+        named && refused.contains("allowed is a Parquet file that is not damaged"),
+        "{refused}"
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
