@@ -5,6 +5,7 @@
 //! refuse the same things: see `docs/decisions/2026-11-24-ledger.md`.
 
 mod account;
+mod billed;
 mod corrects;
 mod credit;
 mod digest;
@@ -18,6 +19,7 @@ mod store;
 mod verify;
 
 pub use account::{Account, Entry};
+pub use billed::{Metered, Unbilled};
 pub use credit::{Credit, CreditedLine};
 pub use digest::{Digest, Inputs};
 pub use error::LedgerError;

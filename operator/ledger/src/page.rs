@@ -87,6 +87,12 @@ impl Page {
         self.number.as_deref()
     }
 
+    /// The number of the bill that a credit note gives back from; none on a bill.
+    pub fn credit_for(&self) -> Option<&str> {
+        let (bill, _) = self.about.split_once('/')?;
+        (self.kind == PageKind::CreditNote).then_some(bill)
+    }
+
     /// Such as `2026-10`.
     pub fn month(&self) -> &str {
         &self.content.month

@@ -112,6 +112,11 @@ pub(crate) fn same(one: &[u8], other: &[u8]) -> Result<bool, LedgerError> {
     Ok(one == other || unpack(one)? == unpack(other)?)
 }
 
+/// What a page was made from, as its head says.
+pub(crate) fn inputs(head: &Head) -> Result<Option<Inputs>, LedgerError> {
+    Ok(head.inputs.as_deref().map(serde_json::from_str).transpose()?)
+}
+
 /// The page that a stored head and content are.
 pub(crate) fn page(head: Head, content: &[u8]) -> Result<Page, LedgerError> {
     let named = |error: LedgerError| match error {
@@ -123,7 +128,7 @@ pub(crate) fn page(head: Head, content: &[u8]) -> Result<Page, LedgerError> {
     let content: Content = unpack(content)
         .and_then(|json| Ok(serde_json::from_slice(&json)?))
         .map_err(named)?;
-    let inputs: Option<Inputs> = head.inputs.as_deref().map(serde_json::from_str).transpose()?;
+    let inputs = inputs(&head)?;
     let mut page = Page::new(PageKind::read(head.kind)?, content, head.places)?;
     page.number = head.number;
     page.about = head.about;

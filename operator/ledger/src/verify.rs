@@ -1,6 +1,6 @@
 //! Re-adding everything that is booked.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 use crate::digest::Digest;
@@ -32,6 +32,29 @@ impl Verified {
     }
 }
 
+/// Notes which versions of the usage table pages name.
+#[derive(Default)]
+struct Named {
+    versions: BTreeSet<u64>,
+    wrong: Option<LedgerError>,
+}
+
+impl Visitor for Named {
+    fn account(&mut self, _: i64, _: String) {}
+
+    fn page(&mut self, head: Head, _: &[u8]) {
+        // What cannot be read may name any version: then none is given, so that nothing is deleted for it.
+        match record::inputs(&head) {
+            Ok(inputs) => self
+                .versions
+                .extend(inputs.and_then(|inputs| inputs.usage_table_version)),
+            Err(error) => self.wrong = Some(error),
+        }
+    }
+
+    fn entry(&mut self, _: StoredEntry) {}
+}
+
 /// Something in the books that does not agree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Disagreement {
@@ -55,6 +78,16 @@ impl Ledger {
         let mut audit = Audit::default();
         self.store.scan(&mut audit)?;
         Ok(audit.finish())
+    }
+
+    /// The versions of the usage table that pages name: what must stay readable for bills to be worked out again.
+    pub fn usage_versions(&mut self) -> Result<BTreeSet<u64>, LedgerError> {
+        let mut named = Named::default();
+        self.store.scan(&mut named)?;
+        match named.wrong {
+            Some(error) => Err(error),
+            None => Ok(named.versions),
+        }
     }
 
     /// Whether a bill's lines give the entries and the fingerprint that were booked. Nothing where there is no such bill.

@@ -85,7 +85,7 @@ type Key = (u32, u32, u32);
 /// The usage of one meter by one agency on one system.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cell {
-    /// The sum in each slot that has any, in the order of time. Mostly there is one.
+    /// The sum in each slot that has any. Mostly there is one.
     pub(crate) slots: Vec<(usize, Total)>,
     /// The unit that records name; the smallest in byte order where several do.
     pub(crate) unit: Option<Arc<str>>,
@@ -93,10 +93,11 @@ pub(crate) struct Cell {
 
 impl Cell {
     fn slot(&mut self, slot: usize) -> &mut Total {
-        let place = self.slots.partition_point(|(known, _)| *known < slot);
-        if self.slots.get(place).is_none_or(|(known, _)| *known != slot) {
-            self.slots.insert(place, (slot, Total::default()));
-        }
+        let known = self.slots.iter().position(|(known, _)| *known == slot);
+        let place = known.unwrap_or_else(|| {
+            self.slots.push((slot, Total::default()));
+            self.slots.len() - 1
+        });
         &mut self.slots[place].1
     }
 }

@@ -166,7 +166,14 @@ fn what_no_bill_of_the_run_can_take_in_is_said() {
     let in_time = known(record("nts/x", "m", "5"), "2026-11-01T00:00:00Z");
     // And what became known after November was issued is for a bill of December.
     let later = known(record("nts/x", "m", "5"), "2026-12-20T00:00:00Z");
-    for not_ours in [in_time, later] {
+    // To the moment: known when October was issued, and used when November began.
+    let at_issue = known(record("nts/x", "m", "5"), "2026-11-03T15:00:00Z");
+    let mut at_border = known(record("nts/x", "m", "5"), "2026-11-20T00:00:00Z");
+    (at_border.start, at_border.end) = (
+        "2026-10-31T15:00:00Z".parse().unwrap(),
+        "2026-10-31T16:00:00Z".parse().unwrap(),
+    );
+    for not_ours in [in_time, later, at_issue, at_border] {
         let november = Card::of(TIERS).course(&world(), "2026-11", &[not_ours]);
         assert_eq!(november[0].warnings(), Vec::<String>::new());
     }
@@ -399,4 +406,25 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn what_is_to_be_said_of_a_month_only_as_it_is_corrected_is_said_on_the_next_bill() {
+    let world = shared("acceptsAll: true, driver: d, fixedShare: '0'");
+    let of = |agency: &str, known_at: &str| UsageRecord {
+        agency: agency.to_owned(),
+        id: agency.to_owned(),
+        ..known(record("mois/docs", "d", "5"), known_at)
+    };
+    let records = [of("moel", "2026-10-20T00:00:00Z"), of("mohw", "2026-11-20T00:00:00Z")];
+    let card = Card::of("- {meter: d, unit: u, model: PerUnit, unitPrice: '0'}");
+    let rated = card.course(&world, "2026-10..2026-12", &records);
+    let said = |month: usize| -> Vec<&String> {
+        let all = rated[month].warnings().iter();
+        all.filter(|warning| warning.contains("took no part")).collect()
+    };
+    assert_eq!(said(0), Vec::<&String>::new(), "nobody knew it then");
+    let words = "2026-10 as it is corrected: agency `mohw` used 5 of driver `d` of mois/docs while it took no part";
+    assert!(said(1).len() == 1 && said(1)[0].starts_with(words), "{:?}", said(1));
+    assert_eq!(said(2), Vec::<&String>::new(), "and once is enough");
 }

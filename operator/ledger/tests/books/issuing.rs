@@ -1,6 +1,8 @@
 //! What issuing bills promises.
 
-use maru_ledger::{Ledger, LedgerError};
+use std::collections::BTreeSet;
+
+use maru_ledger::{Inputs, Ledger, LedgerError};
 use maru_meter::Exact;
 
 use crate::place::{CARD, both, inputs, issue, numbers, pairs, rated, rated_with};
@@ -272,5 +274,33 @@ fn who_only_reads_changes_nothing_and_makes_nothing() {
             .unwrap_err();
         assert!(matches!(error, LedgerError::ReadOnly(_)), "{}: {error}", place.name);
         assert_eq!(place.open().verify().unwrap().bills, 1, "{}", place.name);
+    }
+}
+
+#[test]
+fn the_versions_of_usage_that_bills_name_are_all_known() {
+    for place in both() {
+        let mut ledger = place.open();
+        assert_eq!(ledger.usage_versions().unwrap(), BTreeSet::new(), "{}", place.name);
+        for (month, version) in [
+            ("2026-10", Some(7)),
+            ("2026-11", None),
+            ("2026-12", Some(9)),
+            ("2027-01", Some(9)),
+        ] {
+            let inputs = Inputs {
+                usage_table_version: version,
+                ..inputs()
+            };
+            ledger
+                .issue(&rated(month, &[("nts", "5"), ("mois", "1")]), &issue(&inputs))
+                .unwrap();
+        }
+        assert_eq!(
+            ledger.usage_versions().unwrap(),
+            BTreeSet::from([7, 9]),
+            "{}",
+            place.name
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! What the ledger promises, held against both stores: a SQLite file and a real PostgreSQL.
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod billed;
 mod correcting;
 mod crash;
 mod credit;
@@ -11,5 +12,6 @@ mod model;
 mod place;
 mod server;
 mod tampering;
+mod twelve_months;
 mod worlds;
 mod year;

@@ -3,104 +3,16 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use maru_crds::{Agency, AgencySystemSpec, SystemSubscriptionSpec};
-use maru_ledger::{Credit, CreditedLine, Issue, Ledger, LedgerError, Page};
-use maru_meter::{Exact, UsageRecord};
+use maru_ledger::{Credit, CreditedLine, Issue, Ledger, LedgerError, Metered, Page};
+use maru_meter::Exact;
 use maru_rate::{Billed, Carry, Charge, Month, Period, PriceBook, Rated, Reopened, Usage, World, card};
 use num_bigint::BigInt;
 use serde_json::json;
 
-use crate::model::{End, Item, Lines, NoUsage, Price, Rules, Scenario, Use, q};
+use crate::model::{Lines, Use};
 use crate::place::{both, inputs};
-
-const PRICES: &str = "currency: KRW
-timeZone: Asia/Seoul
-versions:
-- from: '2026-01-01T00:00:00+09:00'
-  items: [{meter: m0, unit: u, model: PerUnit, unitPrice: '42.5'}, {name: support, model: Percentage, of: [m0], rate: '0.07'}]
-- from: '2026-07-11T00:00:00+09:00'
-  items: [{meter: m0, unit: u, model: PerUnit, unitPrice: '39.9'}, {name: support, model: Percentage, of: [m0], rate: '0.07'}]
-taxes: [{from: '2026-01-01T00:00:00+09:00', name: VAT, rate: '0.1'}]";
-
-/// When `b` takes part in `a/s0`: it joins in March, and leaves in October.
-const JOINED: [&str; 2] = ["2026-03-10", "2026-10-15"];
-/// From this month on the system of `b` is one of `c`.
-const MOVED: i8 = 8;
-const OVERRUN: i8 = 4;
-const DAY: i64 = 86400;
-
-fn moment(day: &str) -> Timestamp {
-    format!("{day}T00:00:00+09:00").parse().unwrap()
-}
-
-fn number(month: Month) -> i8 {
-    month.first_day().month()
-}
-
-/// What is used in a month, and what of it becomes known when its bills are issued.
-fn uses(month: Month) -> (Vec<Use>, Vec<Use>) {
-    let number = number(month);
-    let many = i64::from(number);
-    let one = |agency, system, meter, quantity, day: i64| Use {
-        agency,
-        system,
-        meter,
-        quantity,
-        start: day * DAY,
-        end: day * DAY + 5 * 3600,
-    };
-    let mut uses = vec![one("a", "a/s0", "d", q(100 + many, 1), 4)];
-    if (3..=10).contains(&number) {
-        uses.push(one("b", "a/s0", "d", q(7 * many, 2), 11));
-    }
-    let (agency, system) = if number < MOVED { ("b", "b/s1") } else { ("c", "c/s1") };
-    let times = if number == OVERRUN { 10 } else { 1 };
-    let own = q((1000 * many + 1) * times, 2);
-    // Over the eleventh of July, when the price changes.
-    uses.push(Use {
-        end: 20 * DAY,
-        ..one(agency, system, "m0", own, 3)
-    });
-    let late = (number == 10).then(|| one("c", "c/s1", "m0", q(2665, 8), 8));
-    (uses, late.into_iter().collect())
-}
-
-/// The month as the model has it.
-fn scenario(period: Period, uses: Vec<Use>) -> Scenario {
-    let begin = period.interval.start;
-    let second = |at: Timestamp| at.duration_since(begin).as_secs();
-    let version = |day: &str, price| {
-        let item = Item {
-            meter: "m0",
-            in_dollars: false,
-            price: Price::PerUnit {
-                price,
-                included: q(0, 1),
-            },
-        };
-        (second(moment(day)), vec![item])
-    };
-    Scenario {
-        end: second(period.interval.end),
-        versions: vec![version("2026-01-01", q(85, 2)), version("2026-07-11", q(399, 10))],
-        dollars: Vec::new(),
-        taxes: vec![(second(moment("2026-01-01")), q(1, 10))],
-        support: 70,
-        uses,
-        pool: vec![("Amortisation", 1_000_000), ("Operations", 300_001)],
-        fixed_share: 200,
-        joins: vec![("b", 3, second(moment(JOINED[0])), second(moment(JOINED[1])))],
-        rules: Rules {
-            no_usage: NoUsage::ByWeight,
-            standard_rate: None,
-            end: End::Never,
-            hall: None,
-            minimum: 0,
-            alone: (0, 1, 0),
-        },
-    }
-}
+use crate::twelve_months::{JOINED, MOVED, OVERRUN, PRICES, before, expected, moment, number, record, uses};
 
 /// Who there is in a month: the system of `b` is another one's from August on.
 fn world(month: Month) -> World {
@@ -126,17 +38,6 @@ fn world(month: Month) -> World {
     .unwrap();
     world.add_subscription("b", &joined).unwrap();
     world
-}
-
-fn record(period: Period, one: &Use) -> UsageRecord {
-    let at = |second: i64| period.interval.start + jiff::SignedDuration::from_secs(second);
-    let thousandths = (&one.quantity * q(1000, 1)).to_integer().to_string();
-    serde_json::from_value(json!({
-        "id": format!("{} {} {} {}", one.agency, one.meter, one.quantity, at(one.start)),
-        "agency": one.agency, "system": one.system, "meter": one.meter,
-        "quantity": Exact::scaled(thousandths.parse::<i64>().unwrap(), 3), "start": at(one.start), "end": at(one.end),
-    }))
-    .unwrap()
 }
 
 fn used<'a>(book: &'a PriceBook, world: &'a World, period: Period, uses: &[&[Use]]) -> Usage<'a> {
@@ -181,7 +82,7 @@ fn close(ledger: &mut Ledger, book: &PriceBook, month: Month, owed: &mut Owed) -
     let period = Period::new(month, &book.zone).unwrap();
     let world = world(month);
     let (own, _) = uses(month);
-    let before = Month::of(month.first_day().yesterday().unwrap());
+    let before = before(month);
     let earlier = Period::new(before, &book.zone).unwrap();
     let (in_time, late) = uses(before);
     let carry = ledger.carry("maru", before).unwrap().unwrap_or_default();
@@ -195,27 +96,10 @@ fn close(ledger: &mut Ledger, book: &PriceBook, month: Month, owed: &mut Owed) -
     }
     let rated = reopened.rate(used(book, &world, period, &[&own]), &carry).unwrap();
 
-    let model = scenario(period, own);
-    let expected = model.lines();
-    assert_eq!(lines_of(&rated, period, false), expected, "{month}");
-    let mut corrected = Lines::new();
-    if !late.is_empty() {
-        let known: Vec<Use> = in_time.iter().chain(&late).cloned().collect();
-        corrected = scenario(earlier, known).lines();
-        for (key, amount) in scenario(earlier, in_time).lines() {
-            *corrected.entry(key).or_default() -= amount;
-        }
-        corrected.retain(|_, amount| *amount != 0.into());
-    }
-    assert_eq!(lines_of(&rated, earlier, true), corrected, "{month}");
-    for agency in ["a", "b", "c"] {
-        let of = |lines: &Lines| -> BigInt {
-            let own = lines.iter().filter(|((whose, ..), _)| whose == agency);
-            own.map(|(_, amount)| amount).sum()
-        };
-        let subtotal = of(&expected) + of(&corrected);
-        let tax = num_rational::BigRational::from_integer(subtotal.clone()) * q(1, 10);
-        let total = &subtotal + tax.round().to_integer();
+    let expected = expected(month, &book.zone);
+    assert_eq!(lines_of(&rated, period, false), expected.own, "{month}");
+    assert_eq!(lines_of(&rated, earlier, true), expected.corrected, "{month}");
+    for (agency, total) in expected.totals {
         let statement = rated.statements().iter().find(|statement| statement.agency == agency);
         let said = statement.map_or_else(|| "0".to_owned(), |statement| statement.total.to_string());
         assert_eq!(said, total.to_string(), "{month} {agency}");
@@ -228,7 +112,13 @@ fn close(ledger: &mut Ledger, book: &PriceBook, month: Month, owed: &mut Owed) -
         at,
         inputs: &inputs,
     };
-    ledger.issue(&rated, &issue).unwrap()
+    let pages = ledger.issue(&rated, &issue).unwrap();
+    let mut metered = Metered::new(period.interval);
+    for one in &uses(month).0 {
+        metered.add(&record(period, one), &world);
+    }
+    assert_eq!(metered.unbilled(&pages), [], "{month}: all of it stands on a bill");
+    pages
 }
 
 /// Whether more than it planned was spent, and nothing new may begin.
