@@ -6,7 +6,7 @@ use std::time::Duration;
 use deltalake_core::DeltaTable;
 use deltalake_core::kernel::Action;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
-use foldhash::{HashMap, HashMapExt};
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 use maru_meter::{Merge, UsageRecord, hour_after, hour_of, merge};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
@@ -20,6 +20,10 @@ use crate::{LakeError, columns};
 const ATTEMPTS: u32 = 200;
 /// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// How many days before and after its own an id is looked for, where it could come with another day. Who sends an event again says the same time;
+/// where it stamps each attempt, the attempts are near one another.
+const AROUND: u64 = 7;
 
 /// What became of the records that were appended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -82,6 +86,15 @@ pub(crate) fn writing() -> DeltaOperation {
     }
 }
 
+/// What is known before a day's records are compared.
+#[derive(Clone, Copy)]
+struct DaysFiles<'a> {
+    /// The files in which they may be.
+    files: &'a [&'a DataFile],
+    /// The fingerprints of ids that another day has.
+    taken: &'a HashSet<u128>,
+}
+
 /// What a batch does to one day.
 #[derive(Debug, Default)]
 struct Change {
@@ -100,12 +113,12 @@ impl Writer {
         loop {
             let current = self.current(table).await?;
             let files = table.files_of(&current)?;
+            self.forget_unused(&files);
             let mut appended = Appended::default();
             let changes = self.compare(table, &files, records, &mut appended).await?;
             let done = changes.is_empty() || self.write(table, &current, &files, changes).await?;
             self.keep_table(current);
             if done {
-                self.forget_unused(&files);
                 return Ok(appended);
             }
             pauses.pause().await?;
@@ -117,7 +130,7 @@ impl Writer {
         self.table = Some(table);
     }
 
-    /// Forgets what is known of files that the table no longer has.
+    /// Forgets what is known of files that the table no longer has. Before anything is written: what is written next is not among them yet.
     pub(crate) fn forget_unused(&mut self, files: &[DataFile]) {
         let used: BTreeSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
         self.index.shrink(|path| used.contains(path));
@@ -147,12 +160,26 @@ impl Writer {
             days.entry(columns::day_of(record.start)).or_default().push(record);
         }
         let mut changes = BTreeMap::new();
+        let mut taken = HashSet::new();
         for (day, records) in days {
             let relevant = relevant(files, &day, &records);
             for file in &relevant {
                 self.learn(table, file).await?;
             }
-            let change = self.compare_day(table, &relevant, &records, appended).await?;
+            let free = self.free_ids(&records);
+            if !free.is_empty() {
+                let around = self.learn_around(table, files, &day).await?;
+                taken.extend(
+                    free.iter()
+                        .filter(|id| self.index.holds_free(**id, around.iter().copied())),
+                );
+            }
+            let days_files = DaysFiles {
+                files: &relevant,
+                taken: &taken,
+            };
+            let change = self.compare_day(table, days_files, &records, appended).await?;
+            taken.extend(free);
             if !change.records.is_empty() {
                 changes.insert(day, change);
             }
@@ -168,10 +195,49 @@ impl Writer {
         Ok(())
     }
 
+    /// Fingerprints of the ids that do not say the hour of their record.
+    fn free_ids(&self, records: &[&UsageRecord]) -> Vec<u128> {
+        let free = records.iter().filter(|record| datafile::is_free(record));
+        free.map(|record| self.index.fingerprints.of(&record.id.as_str()))
+            .collect()
+    }
+
+    /// Finds out which free ids the days around one hold, the nearest first; of days for which there is no room it stays unknown. Gives the files.
+    async fn learn_around<'a>(
+        &mut self,
+        table: &Table,
+        files: &'a [DataFile],
+        day: &str,
+    ) -> Result<Vec<&'a str>, LakeError> {
+        let mut around: Vec<(u64, &DataFile)> = Vec::new();
+        for file in files {
+            let apart = columns::days_between(&file.day, day);
+            around.extend(
+                apart
+                    .filter(|days| (1..=AROUND).contains(days))
+                    .map(|days| (days, file)),
+            );
+        }
+        around.sort_by_key(|(days, _)| *days);
+        let paths: Vec<&str> = around.iter().map(|(_, file)| file.path.as_str()).collect();
+        for (_, file) in around {
+            if self.index.knows_free(&file.path) {
+                continue;
+            }
+            if !self.index.has_room(|path| paths.contains(&path)) {
+                break;
+            }
+            let ids = datafile::free_ids(&file.path, datafile::fetch(&*table.store(), file).await?)?;
+            let prints = ids.iter().map(|id| self.index.fingerprints.of(&id.as_str())).collect();
+            self.index.learn_free(&file.path, prints);
+        }
+        Ok(paths)
+    }
+
     async fn compare_day(
         &self,
         table: &Table,
-        files: &[&DataFile],
+        DaysFiles { files, taken }: DaysFiles<'_>,
         records: &[&UsageRecord],
         appended: &mut Appended,
     ) -> Result<Change, LakeError> {
@@ -185,6 +251,7 @@ impl Writer {
                 let id = fingerprints.of(&record.id.as_str());
                 let paths = files.iter().map(|file| file.path.as_str());
                 match self.index.find(id, paths) {
+                    None if taken.contains(&id) => Merge::Conflict,
                     None => {
                         appended.added += 1;
                         change.records.insert(record.id.clone(), (*record).clone());
@@ -266,9 +333,7 @@ impl Writer {
 /// The files of a day in which these ids may be. An id that ends in the hour of its record is nowhere but with that hour.
 fn relevant<'a>(files: &'a [DataFile], day: &str, records: &[&UsageRecord]) -> Vec<&'a DataFile> {
     let of_day = files.iter().filter(|file| file.day == day);
-    let tied = records
-        .iter()
-        .all(|record| record.id.ends_with(&hour_of(record.start).to_string()));
+    let tied = records.iter().all(|record| !datafile::is_free(record));
     let starts = || records.iter().map(|record| record.start);
     match (tied, starts().min(), starts().max()) {
         (true, Some(first), Some(last)) => of_day
@@ -293,4 +358,30 @@ fn by_id(records: Vec<UsageRecord>) -> HashMap<String, UsageRecord> {
 fn spread(pause: Duration) -> Duration {
     let part = u32::from(uuid::Uuid::new_v4().as_bytes()[0]);
     pause * part / 256
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Lake;
+    use maru_meter::UsageRecord;
+
+    #[test]
+    fn what_was_just_written_is_not_read_again_to_know_what_is_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let lake = Lake::open(folder.path()).unwrap();
+        let record = |minute: u32| -> UsageRecord {
+            serde_json::from_value(serde_json::json!({
+                "id": format!("r{minute}"), "agency": "nts", "system": "nts/docs", "meter": "m", "quantity": "1",
+                "start": format!("2026-11-03T04:{minute:02}:00Z"), "end": format!("2026-11-03T04:{minute:02}:30Z"),
+            }))
+            .unwrap()
+        };
+        let columns = crate::columns::encode(&[record(3), record(4)]).unwrap();
+        lake.append(&[record(1), record(2)]).unwrap();
+        lake.append_columns(&columns).unwrap();
+        lake.append(&[record(5)]).unwrap();
+        let files = lake.wait(lake.table.files(None)).unwrap();
+        let known = files.iter().filter(|file| lake.writer().index.knows(&file.path));
+        assert_eq!((files.len(), known.count()), (3, 3));
+    }
 }

@@ -11,7 +11,7 @@ use arrow_select::take::take_record_batch;
 use deltalake_core::kernel::{Action, Add};
 use foldhash::{HashSet, HashSetExt};
 use jiff::Timestamp;
-use maru_meter::UsageRecord;
+use maru_meter::{Completeness, UsageRecord};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 
@@ -111,7 +111,7 @@ impl<'a> Rows<'a> {
         });
         let known = self.completeness.texts.iter();
         let known: Vec<bool> = known
-            .map(|text| text.is_some_and(|text| columns::completeness_of(text).is_ok()))
+            .map(|text| text.is_some_and(|text| text.parse::<Completeness>().is_ok()))
             .collect();
         let holds = |list: &[bool], numbers: &[i32], row: usize| {
             usize::try_from(numbers[row]).is_ok_and(|place| list.get(place) == Some(&true))
@@ -275,6 +275,7 @@ impl Writer {
         loop {
             let current = self.current(table).await?;
             let files = table.files_of(&current)?;
+            self.forget_unused(&files);
             let sorted = self.sort(table, &files, &days, &known).await?;
             let added: usize = sorted.new.values().map(Vec::len).sum();
             let done = if added == 0 {
@@ -293,7 +294,6 @@ impl Writer {
                 }
                 self.commit_rows(table, &current, adds, &sorted, &known).await?
             };
-            self.forget_unused(&files);
             self.keep_table(current);
             if done {
                 let odd = rows.records(sorted.odd)?;

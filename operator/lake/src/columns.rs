@@ -9,7 +9,7 @@ use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use deltalake_core::kernel::{DataType as TableType, PrimitiveType, StructField};
 use jiff::Timestamp;
-use maru_meter::{Completeness, Exact, Rounding, UsageRecord};
+use maru_meter::{Exact, Rounding, UnknownCompleteness, UsageRecord};
 
 use crate::LakeError;
 
@@ -112,7 +112,7 @@ pub(crate) fn encode<'a>(records: impl IntoIterator<Item = &'a UsageRecord>) -> 
             &record.meter,
             &record.unit,
             &record.source,
-            completeness_name(record.completeness),
+            record.completeness.name(),
         ];
         for (column, text) in names.iter_mut().zip(texts) {
             column.append_value(text);
@@ -149,6 +149,7 @@ pub(crate) fn decode(batch: &RecordBatch) -> Result<Vec<UsageRecord>, String> {
     let end = moments(batch, "end")?;
     let recorded_at = moments(batch, "recorded_at")?;
     let moment = |micros| Timestamp::from_microsecond(micros).map_err(|error| error.to_string());
+    let odd = |error: UnknownCompleteness| error.to_string();
     let mut records = Vec::with_capacity(batch.num_rows());
     for row in 0..batch.num_rows() {
         let text = |column: usize| names[column].text(row).to_owned();
@@ -160,7 +161,7 @@ pub(crate) fn decode(batch: &RecordBatch) -> Result<Vec<UsageRecord>, String> {
             meter: text(3),
             unit: text(4),
             source: text(5),
-            completeness: completeness_of(names[6].text(row))?,
+            completeness: names[6].text(row).parse().map_err(odd)?,
             quantity: Exact::scaled(quantities.value(row), PLACES),
             start: moment(start.value(row))?,
             end: moment(end.value(row))?,
@@ -194,7 +195,8 @@ impl<'a> Names<'a> {
         })
     }
 
-    fn text(&self, row: usize) -> &'a str {
+    /// The text of a row.
+    pub(crate) fn text(&self, row: usize) -> &'a str {
         usize::try_from(self.numbers[row]).map_or("", |number| self.texts.value(number))
     }
 }
@@ -219,26 +221,13 @@ pub(crate) fn day_of(moment: Timestamp) -> String {
     moment.strftime("%Y-%m-%d").to_string()
 }
 
+/// How many days lie between two.
+pub(crate) fn days_between(one: &str, other: &str) -> Option<u64> {
+    let apart = start_of_day(one)?.duration_since(start_of_day(other)?);
+    Some(apart.as_hours().unsigned_abs() / 24)
+}
+
 /// Where a day begins, in UTC.
 pub(crate) fn start_of_day(day: &str) -> Option<Timestamp> {
     format!("{day}T00:00:00Z").parse().ok()
-}
-
-pub(crate) fn completeness_name(completeness: Completeness) -> &'static str {
-    match completeness {
-        Completeness::Complete => "Complete",
-        Completeness::Estimated => "Estimated",
-        Completeness::Missing => "Missing",
-    }
-}
-
-pub(crate) fn completeness_of(name: &str) -> Result<Completeness, String> {
-    match name {
-        "Complete" => Ok(Completeness::Complete),
-        "Estimated" => Ok(Completeness::Estimated),
-        "Missing" => Ok(Completeness::Missing),
-        other => Err(format!(
-            "completeness `{other}` is none of Complete, Estimated, Missing"
-        )),
-    }
 }

@@ -4,21 +4,26 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
 use bytes::Bytes;
 use deltalake_core::kernel::{Add, LogicalFileView, Remove};
 use jiff::Timestamp;
-use maru_meter::UsageRecord;
+use maru_meter::{UsageRecord, events, hour_of};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::statistics::Statistics as Statistic;
 use parquet::schema::types::ColumnPath;
 use serde::{Deserialize, Serialize};
 
 use crate::{LakeError, columns};
 
+/// An hour in microseconds.
+const HOUR: i64 = 3_600_000_000;
 /// Records in a row group: what a reader holds at a time.
 pub(crate) const ROW_GROUP: usize = 1 << 17;
 
@@ -317,7 +322,101 @@ pub(crate) async fn fetch(store: &dyn ObjectStore, file: &DataFile) -> Result<By
     Ok(bytes)
 }
 
-/// The batches of a file, with the columns in the form that this crate reads.
+/// A file's bytes, understood as far as its footer.
+pub(crate) struct Reader {
+    file: Arc<str>,
+    bytes: Bytes,
+    metadata: ArrowReaderMetadata,
+}
+
+/// The earliest and the latest start of a row group's records, and the latest end, in microseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GroupReach {
+    pub(crate) first: i64,
+    pub(crate) last: i64,
+    pub(crate) end: i64,
+}
+
+impl Reader {
+    pub(crate) fn open(file: &str, bytes: Bytes) -> Result<Self, LakeError> {
+        // With the columns in the form that this crate reads.
+        let options = ArrowReaderOptions::new().with_schema(columns::SCHEMA.clone());
+        let metadata = ArrowReaderMetadata::load(&bytes, options).map_err(|error| damaged(file, &error))?;
+        Ok(Self {
+            file: file.into(),
+            bytes,
+            metadata,
+        })
+    }
+
+    fn place(&self, name: &str) -> Option<usize> {
+        let columns = self.metadata.parquet_schema().columns();
+        columns.iter().position(|column| column.name() == name)
+    }
+
+    /// The row groups of which the footer does not say that a column of names has one name only.
+    pub(crate) fn not_only(&self, column: &str, name: &str) -> Vec<usize> {
+        let column = self.place(column);
+        let says = |group: &RowGroupMetaData| match group.column(column?).statistics()? {
+            Statistic::ByteArray(names) => Some(
+                names.min_is_exact()
+                    && names.max_is_exact()
+                    && names.min_opt()?.data() == name.as_bytes()
+                    && names.max_opt()?.data() == name.as_bytes(),
+            ),
+            _ => None,
+        };
+        let groups = self.metadata.metadata().row_groups().iter().enumerate();
+        groups
+            .filter(|(_, group)| says(group) != Some(true))
+            .map(|(place, _)| place)
+            .collect()
+    }
+
+    /// What the footer says of each row group's times; none where it does not.
+    pub(crate) fn reaches(&self) -> Vec<Option<GroupReach>> {
+        let (start, end) = (self.place("start"), self.place("end"));
+        let groups = self.metadata.metadata().row_groups();
+        let reach = |group: &RowGroupMetaData| {
+            let bounds = |column: Option<usize>| match group.column(column?).statistics()? {
+                Statistic::Int64(moments) => Some((*moments.min_opt()?, *moments.max_opt()?)),
+                _ => None,
+            };
+            let ((first, last), (_, end)) = (bounds(start)?, bounds(end)?);
+            Some(GroupReach { first, last, end })
+        };
+        groups.iter().map(reach).collect()
+    }
+
+    /// The batches of some row groups, or of all, with some of the columns.
+    pub(crate) fn batches(
+        &self,
+        wanted: &[&str],
+        groups: Option<Vec<usize>>,
+    ) -> Result<impl Iterator<Item = Result<RecordBatch, LakeError>> + use<>, LakeError> {
+        let name = Arc::clone(&self.file);
+        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.bytes.clone(), self.metadata.clone());
+        if let Some(groups) = groups {
+            builder = builder.with_row_groups(groups);
+        }
+        let mask = ProjectionMask::columns(builder.parquet_schema(), wanted.iter().copied());
+        let reader = builder
+            .with_batch_size(1 << 13)
+            .with_projection(mask)
+            .build()
+            .map_err(|error| damaged(&name, &error))?;
+        Ok(reader.map(move |batch| batch.map_err(|error| damaged(&name, &error))))
+    }
+}
+
+fn damaged(file: &str, reason: &impl std::fmt::Display) -> LakeError {
+    LakeError::Damaged {
+        file: file.to_owned(),
+        reason: reason.to_string(),
+    }
+}
+
+/// The batches of a file, with all columns.
 pub(crate) fn batches(
     file: &str,
     bytes: Bytes,
@@ -327,41 +426,54 @@ pub(crate) fn batches(
         .iter()
         .map(|field| field.name().as_str())
         .collect();
-    batches_of(file, bytes, &all)
-}
-
-/// The same, with some of the columns only.
-pub(crate) fn batches_of(
-    file: &str,
-    bytes: Bytes,
-    wanted: &[&str],
-) -> Result<impl Iterator<Item = Result<RecordBatch, LakeError>> + use<>, LakeError> {
-    let name = Arc::<str>::from(file);
-    let damaged = {
-        let name = Arc::clone(&name);
-        move |reason: String| LakeError::Damaged {
-            file: name.to_string(),
-            reason,
-        }
-    };
-    let options = ArrowReaderOptions::new().with_schema(columns::SCHEMA.clone());
-    let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, options)
-        .and_then(|builder| {
-            let mask = ProjectionMask::columns(builder.parquet_schema(), wanted.iter().copied());
-            builder.with_batch_size(1 << 13).with_projection(mask).build()
-        })
-        .map_err(|error| damaged(error.to_string()))?;
-    Ok(reader.map(move |batch| batch.map_err(|error| damaged(error.to_string()))))
+    Reader::open(file, bytes)?.batches(&all, None)
 }
 
 /// The records of a file.
 pub(crate) fn records(file: &str, bytes: Bytes) -> Result<Vec<UsageRecord>, LakeError> {
     let mut records = Vec::new();
     for batch in batches(file, bytes)? {
-        records.extend(columns::decode(&batch?).map_err(|reason| LakeError::Damaged {
-            file: file.to_owned(),
-            reason,
-        })?);
+        records.extend(decoded(file, &batch?)?);
     }
     Ok(records)
+}
+
+/// The ids of a file's records that do not say the hour that their record is in ([`is_free`]).
+pub(crate) fn free_ids(file: &str, bytes: Bytes) -> Result<Vec<String>, LakeError> {
+    let mut free = Vec::new();
+    let mut last: Option<(i64, String)> = None;
+    for batch in Reader::open(file, bytes)?.batches(&["id", "start"], None)? {
+        let batch = batch?;
+        let ids = columns::column(&batch, "id").map_err(|reason| damaged(file, &reason))?;
+        let starts = columns::moments(&batch, "start").map_err(|reason| damaged(file, &reason))?;
+        for (id, start) in ids.as_string::<i32>().iter().zip(starts.values()) {
+            let hour = start.div_euclid(HOUR);
+            // Most records of a file are of few hours, one after another.
+            if last.as_ref().is_none_or(|(known, _)| *known != hour) {
+                let start = Timestamp::from_microsecond(*start).map_err(|reason| damaged(file, &reason))?;
+                last = Some((hour, hour_of(start).to_string()));
+            }
+            let hour = last.as_ref().map_or("", |(_, hour)| hour);
+            free.extend(id.filter(|id| !is_tied(id, hour)).map(str::to_owned));
+        }
+    }
+    Ok(free)
+}
+
+/// Whether a record's id does not say the hour that it is in, so that it could come with another one.
+pub(crate) fn is_free(record: &UsageRecord) -> bool {
+    !is_tied(&record.id, &hour_of(record.start).to_string())
+}
+
+/// Whether an id is for this hour and no other. What others made up is not, whatever it looks like.
+fn is_tied(id: &str, hour: &str) -> bool {
+    let made_up = id
+        .strip_prefix(events::SOURCE)
+        .is_some_and(|rest| rest.starts_with('/'));
+    !made_up && id.ends_with(hour)
+}
+
+/// The records of one of its batches.
+pub(crate) fn decoded(file: &str, batch: &RecordBatch) -> Result<Vec<UsageRecord>, LakeError> {
+    columns::decode(batch).map_err(|reason| damaged(file, &reason))
 }

@@ -3,13 +3,15 @@
 use std::hash::{BuildHasher, Hash};
 
 use foldhash::fast::RandomState;
-use foldhash::{HashMap, HashMapExt};
+use foldhash::{HashMap, HashMapExt, HashSet};
 use maru_meter::{Rounding, UsageRecord};
 
 use crate::columns;
 
 /// Fingerprints that are kept: at 32 bytes each, some hundred megabytes at most.
 const MOST: usize = 4_000_000;
+/// Ids of other days that are kept beside them, at 16 bytes each.
+const MOST_ELSEWHERE: usize = 2_000_000;
 
 /// Two independent hashes as one number. With random keys, nobody can make two ids meet.
 #[derive(Debug, Default)]
@@ -49,7 +51,7 @@ impl Fingerprints {
             i128::try_from(units).unwrap_or(i128::MAX),
             record.start.as_microsecond(),
             record.end.as_microsecond(),
-            self.word(columns::completeness_name(record.completeness)),
+            self.word(record.completeness.name()),
         )
     }
 }
@@ -60,6 +62,8 @@ pub(crate) struct Index {
     pub(crate) fingerprints: Fingerprints,
     /// By path: the id's fingerprint and its content's.
     files: HashMap<String, HashMap<u128, u128>>,
+    /// By path: the ids of which the day does not follow from the id, of files of which nothing else is known.
+    elsewhere: HashMap<String, HashSet<u128>>,
     /// Paths, the longest not used first.
     order: std::collections::VecDeque<String>,
     size: usize,
@@ -91,6 +95,33 @@ impl Index {
         self.files.insert(path.to_owned(), ids);
     }
 
+    /// Whether it can be told which free ids a file holds.
+    pub(crate) fn knows_free(&self, path: &str) -> bool {
+        self.knows(path) || self.elsewhere.contains_key(path)
+    }
+
+    /// Remembers the free ids of a file.
+    pub(crate) fn learn_free(&mut self, path: &str, ids: HashSet<u128>) {
+        self.elsewhere.insert(path.to_owned(), ids);
+    }
+
+    /// Whether there is room for the free ids of one more file. Files that are not in use any longer make room.
+    pub(crate) fn has_room(&mut self, in_use: impl Fn(&str) -> bool) -> bool {
+        let size = |elsewhere: &HashMap<String, HashSet<u128>>| elsewhere.values().map(HashSet::len).sum::<usize>();
+        if size(&self.elsewhere) >= MOST_ELSEWHERE {
+            self.elsewhere.retain(|path, _| in_use(path));
+        }
+        size(&self.elsewhere) < MOST_ELSEWHERE
+    }
+
+    /// Whether one of the files is known to hold a free id.
+    pub(crate) fn holds_free<'a>(&self, id: u128, mut paths: impl Iterator<Item = &'a str>) -> bool {
+        paths.any(|path| {
+            let known = self.files.get(path).is_some_and(|ids| ids.contains_key(&id));
+            known || self.elsewhere.get(path).is_some_and(|ids| ids.contains(&id))
+        })
+    }
+
     /// Which of the files holds an id, and its content's fingerprint.
     pub(crate) fn find<'a>(&self, id: u128, mut paths: impl Iterator<Item = &'a str>) -> Option<(&'a str, u128)> {
         paths.find_map(|path| Some((path, *self.files.get(path)?.get(&id)?)))
@@ -98,6 +129,7 @@ impl Index {
 
     /// Forgets the files that are not in use and, where there are too many, the oldest of the others.
     pub(crate) fn shrink(&mut self, in_use: impl Fn(&str) -> bool) {
+        self.elsewhere.retain(|path, _| in_use(path));
         let mut kept = std::collections::VecDeque::new();
         while let Some(path) = self.order.pop_front() {
             if self.size > MOST || !in_use(&path) {

@@ -12,6 +12,7 @@ mod append;
 mod bulk;
 mod columns;
 mod datafile;
+mod doubt;
 mod error;
 mod index;
 mod kept;
@@ -31,6 +32,7 @@ use maru_meter::{Interval, UsageRecord};
 use tokio::runtime::Runtime;
 
 pub use append::Appended;
+pub use doubt::Doubts;
 pub use error::LakeError;
 pub use maintain::{Compacted, Vacuumed};
 pub use refused::Refused;
@@ -106,8 +108,8 @@ impl Lake {
         self.read_files(period, self.wait(self.table.files(Some(version)))?)
     }
 
-    /// Gives each record of a period, as the table was at a version, once and a file at a time: day by day in UTC by their
-    /// start, and in no order inside of a day.
+    /// Gives each record of a period, as the table was at a version, once: day by day in UTC by their start, and in no order inside of a
+    /// day. A file's bytes and some thousand records are held at a time.
     pub fn each_at<E: From<LakeError>>(
         &self,
         version: u64,
@@ -117,13 +119,21 @@ impl Lake {
         let files = self.wait(self.table.files(Some(version)))?;
         for file in of_period(files, period) {
             let bytes = self.wait(datafile::fetch(&*self.table.store(), &file))?;
-            let inside = datafile::records(&file.path, bytes)?;
-            inside
-                .iter()
-                .filter(|record| touches(record, period))
-                .try_for_each(&mut take)?;
+            for batch in datafile::batches(&file.path, bytes)? {
+                let inside = datafile::decoded(&file.path, &batch?)?;
+                inside
+                    .iter()
+                    .filter(|record| touches(record, period))
+                    .try_for_each(&mut take)?;
+            }
         }
         Ok(())
+    }
+
+    /// The files that may hold something of a period, as the table was at a version or is now, as URLs that other engines read.
+    pub fn files(&self, version: Option<u64>, period: Interval) -> Result<Vec<String>, LakeError> {
+        let files = of_period(self.wait(self.table.files(version))?, period);
+        Ok(files.iter().map(|file| self.table.url_of(&file.path)).collect())
     }
 
     /// The version that reading sees now; nothing while there is no table.

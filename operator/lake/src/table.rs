@@ -76,6 +76,11 @@ impl Table {
         self.log.object_store(None)
     }
 
+    /// A file of the table, as others name it.
+    pub(crate) fn url_of(&self, path: &str) -> String {
+        format!("{}{path}", self.place.url)
+    }
+
     /// The table at a version, or as it is now; nothing where there is none yet.
     pub(crate) async fn load(&self, version: Option<u64>) -> Result<Option<DeltaTable>, LakeError> {
         let mut table = DeltaTable::new(Arc::clone(&self.log));

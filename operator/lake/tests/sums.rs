@@ -8,7 +8,7 @@ use std::process::Command;
 
 use jiff::{SignedDuration, Timestamp};
 use maru_lake::{Lake, LakeError, Summing};
-use maru_meter::{Exact, Interval, UsageRecord};
+use maru_meter::{Completeness, Exact, Interval, UsageRecord};
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -221,6 +221,64 @@ impl Named for UsageRecord {
             ..self
         }
     }
+}
+
+#[test]
+fn the_hours_of_which_a_meter_did_not_see_all_are_named_and_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::open(folder.path()).unwrap();
+    let all = records(5, 2000);
+    lake.append(&all).unwrap();
+    let mut expected: BTreeMap<String, BTreeMap<Timestamp, Completeness>> = BTreeMap::new();
+    for record in all
+        .iter()
+        .filter(|record| record.completeness != Completeness::Complete)
+    {
+        let mut at = record.start;
+        loop {
+            if period().start <= at && at < period().end {
+                let hours = expected.entry(record.meter.clone()).or_default();
+                hours.insert(maru_meter::hour_of(at), record.completeness);
+            }
+            at += SignedDuration::from_mins(15);
+            if at >= record.end {
+                break;
+            }
+        }
+    }
+    assert!(expected.values().all(|hours| hours.len() > 10), "{expected:?}");
+    assert_eq!(lake.doubts(None, period()).unwrap(), expected);
+    lake.compact(at("2026-12-15T00:00:00Z")).unwrap();
+    assert_eq!(lake.doubts(None, period()).unwrap(), expected, "after compaction");
+
+    // A hole is worse than an estimate of the same hour, and is repaired when the measurement comes.
+    let hole = |completeness| UsageRecord {
+        id: "hole".to_owned(),
+        meter: "cpu.used".to_owned(),
+        completeness,
+        start: at("2026-11-03T04:00:00Z"),
+        end: at("2026-11-03T06:00:00Z"),
+        ..all[0].clone()
+    };
+    let estimate = UsageRecord {
+        id: "estimate".to_owned(),
+        end: at("2026-11-03T05:00:00Z"),
+        ..hole(Completeness::Estimated)
+    };
+    lake.append(&[hole(Completeness::Missing), estimate]).unwrap();
+    let of_meter = || {
+        lake.doubts(None, period())
+            .unwrap()
+            .remove("cpu.used")
+            .unwrap_or_default()
+    };
+    let hours = [at("2026-11-03T04:00:00Z"), at("2026-11-03T05:00:00Z")];
+    assert_eq!(
+        of_meter(),
+        BTreeMap::from(hours.map(|hour| (hour, Completeness::Missing)))
+    );
+    lake.append(&[hole(Completeness::Complete)]).unwrap();
+    assert_eq!(of_meter(), BTreeMap::from([(hours[0], Completeness::Estimated)]));
 }
 
 /// A Python with the readers, in the cache; none where there is no Python or no package index.
