@@ -4,6 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
 use crate::amounts::{HeldMeter, METERED_PLACES};
+use crate::data::DataMeter;
 use crate::exact::Exact;
 use crate::record::{Completeness, UsageRecord};
 
@@ -163,7 +164,8 @@ fn check_names(event: &CloudEvent) -> Result<(), EventError> {
     }
     let own = [HeldMeter::Cpu, HeldMeter::Memory, HeldMeter::Gpu, HeldMeter::Storage];
     let meter = event.data.meter.as_str();
-    if own.iter().any(|own| own.name() == meter) || ["cpu.used", "memory.used", "dataset.stored"].contains(&meter) {
+    let of_data = DataMeter::ALL.iter().any(|own| own.name() == meter);
+    if of_data || own.iter().any(|own| own.name() == meter) || ["cpu.used", "memory.used"].contains(&meter) {
         return Err(refuse(
             "data.meter",
             format!("`{meter}`"),
@@ -265,7 +267,7 @@ mod tests {
     #[test]
     fn what_is_refused_is_refused_with_what_is_allowed() {
         type Change = fn(&mut Value);
-        let table: [(Change, &str); 9] = [
+        let table: [(Change, &str); 10] = [
             (
                 |event| event["data"]["system"] = json!("nts/hometax"),
                 "this token is of `mois/docs`",
@@ -278,6 +280,10 @@ mod tests {
             (|event| event["data"]["quantity"] = json!("-1"), "allowed is 0 or more"),
             (
                 |event| event["data"]["meter"] = json!("cpu.reserved"),
+                "does not measure itself",
+            ),
+            (
+                |event| event["data"]["meter"] = json!("dataset.rows"),
                 "does not measure itself",
             ),
             (|event| event["type"] = json!("other"), "allowed is dev.maru.usage.v1"),

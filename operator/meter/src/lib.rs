@@ -4,12 +4,14 @@
 
 pub mod amounts;
 pub mod book;
+pub mod data;
 pub mod events;
 pub mod exact;
 pub mod hours;
 pub mod merge;
 pub mod pods;
 pub mod quantity;
+pub mod reconcile;
 pub mod record;
 mod requests;
 mod sum;
@@ -21,4 +23,4 @@ pub use book::{Batch, Book, Checkpoint, Heard, Release, Source};
 pub use exact::{Exact, Rounding};
 pub use hours::{Interval, hour_after, hour_of};
 pub use merge::{Merge, merge};
-pub use record::{Completeness, UNASSIGNED, UsageRecord};
+pub use record::{Completeness, UNASSIGNED, UnknownCompleteness, UsageRecord};

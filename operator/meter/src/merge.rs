@@ -16,8 +16,9 @@ pub enum Merge {
 }
 
 /// Records are written when an hour is over or when something has ended. So of two that differ only in how far they reach, the
-/// one that ends sooner was written by somebody who knew of the end, and counts; one that was measured always counts before an estimate, and an
-/// estimate before a hole. It does not matter in which order two writers come.
+/// one that ends sooner was written by somebody who was told of the end, and counts, even where the amount is an estimate and the other's was
+/// measured: it was measured of a time in which nothing was held any more. Of two that reach as far, one that was measured counts before an
+/// estimate; and anything counts before a hole. It does not matter in which order two writers come.
 pub fn merge(old: &UsageRecord, new: &UsageRecord) -> Merge {
     let same_reach = UsageRecord {
         recorded_at: old.recorded_at,
@@ -38,7 +39,10 @@ pub fn merge(old: &UsageRecord, new: &UsageRecord) -> Merge {
     // `Complete` is the least.
     let better = new.completeness.cmp(&old.completeness);
     let measured = new.completeness == Completeness::Complete && better == Ordering::Equal;
-    let order = better.then(new.end.cmp(&old.end)).then(new.quantity.cmp(&old.quantity));
+    let ends = new.end.cmp(&old.end);
+    let hole = [old.completeness, new.completeness].contains(&Completeness::Missing);
+    let order = if hole { better.then(ends) } else { ends.then(better) };
+    let order = order.then(new.quantity.cmp(&old.quantity));
     match order {
         _ if measured && contradicts(old, new) => Merge::Conflict,
         Ordering::Less => Merge::Replaces,
@@ -82,7 +86,9 @@ mod tests {
         use Completeness::{Complete, Estimated, Missing};
         let table = [
             (record(20, "1", Complete), record(60, "3", Complete)),
-            (record(60, "3", Complete), record(20, "1", Estimated)),
+            // Whoever was told of the end may not know what was held until then.
+            (record(20, "1", Estimated), record(60, "3", Complete)),
+            (record(60, "3", Complete), record(20, "0", Missing)),
             (record(20, "1", Complete), record(20, "2", Estimated)),
             (record(60, "3", Estimated), record(0, "0", Missing)),
             (record(20, "1", Estimated), record(60, "3", Estimated)),

@@ -1,5 +1,7 @@
 //! The usage record: one fact of use, as it is stored, sent and rated.
 
+use std::str::FromStr;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +20,33 @@ pub enum Completeness {
     Estimated,
     /// Nothing was seen; the quantity is not a measurement.
     Missing,
+}
+
+/// A word that is no [`Completeness`].
+#[derive(Debug, thiserror::Error)]
+#[error("completeness `{0}` is none of Complete, Estimated, Missing")]
+pub struct UnknownCompleteness(pub String);
+
+impl Completeness {
+    /// The word for it, as records, tables and bills have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Complete => "Complete",
+            Self::Estimated => "Estimated",
+            Self::Missing => "Missing",
+        }
+    }
+}
+
+impl FromStr for Completeness {
+    type Err = UnknownCompleteness;
+
+    fn from_str(name: &str) -> Result<Self, UnknownCompleteness> {
+        [Self::Complete, Self::Estimated, Self::Missing]
+            .into_iter()
+            .find(|completeness| completeness.name() == name)
+            .ok_or_else(|| UnknownCompleteness(name.to_owned()))
+    }
 }
 
 /// One fact of use over `[start, end)`; the two may be the same for an instant. As JSON, one a line:

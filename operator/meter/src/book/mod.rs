@@ -9,6 +9,7 @@ mod due;
 mod thing;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -44,7 +45,7 @@ impl Source {
         }
     }
 
-    fn resource(self) -> &'static str {
+    pub(crate) fn resource(self) -> &'static str {
         match self {
             Self::Pods => "pod",
             Self::Volumes => "volume",
@@ -72,6 +73,9 @@ pub enum Heard {
     Listed,
 }
 
+/// By UID. The order in which it is gone through follows from what was put in and from nothing else, so that the same life gives the same batches.
+type ByUid<V> = HashMap<Arc<str>, V, BuildHasherDefault<DefaultHasher>>;
+
 /// What is held, by whom, since when, and what of it is recorded.
 #[derive(Clone, Debug)]
 pub struct Book {
@@ -87,7 +91,7 @@ pub struct Book {
     /// Everything that happened before was heard of.
     current: Timestamp,
     agencies: HashMap<Arc<str>, Option<Arc<str>>>,
-    things: HashMap<Arc<str>, Thing>,
+    things: ByUid<Thing>,
     /// What is over and not all recorded.
     over: BTreeSet<Arc<str>>,
     /// What was deleted by force and did not say when it ended.
@@ -109,7 +113,7 @@ impl Book {
             closing: floor,
             current: floor,
             agencies: HashMap::new(),
-            things: HashMap::new(),
+            things: ByUid::default(),
             over: BTreeSet::new(),
             forced: BTreeSet::new(),
             listed: None,

@@ -158,6 +158,10 @@ impl Thing {
                 continue;
             }
             let window = Interval { start, end: hour.end };
+            // How far a record reaches: where nobody said when it ended, as far as it may have lasted. So a record that ends before its hour does was
+            // written by somebody who was told of the end.
+            let told = self.end.is_none_or(|end| end.unsure_from.is_none());
+            let reach = if told { end } else { hour.end };
             for meter in self.meters_within(window) {
                 records.push(UsageRecord {
                     id: UsageRecord::id_of(source.name(), whose.uid, meter.name(), hour.start),
@@ -168,7 +172,7 @@ impl Thing {
                     quantity: kept(&self.quantity(meter, Interval { start, end })),
                     unit: meter.unit().to_owned(),
                     start,
-                    end,
+                    end: reach,
                     source: source.name().to_owned(),
                     completeness: self.completeness(hour),
                     recorded_at: None,

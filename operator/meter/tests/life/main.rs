@@ -146,7 +146,9 @@ impl Day {
             day.step(false);
         }
         let peace = day.world.now;
-        while day.world.pods.values().any(|pod| !pod.removed) || !day.replicas.iter().all(Replica::rests) {
+        while day.world.pods.values().any(|pod| !pod.removed)
+            || !day.replicas.iter().all(|replica| replica.rests(&day.world))
+        {
             day.end_all();
             day.step(true);
             let stuck: Vec<&Pod> = day.world.pods.values().filter(|pod| !pod.removed).collect();
@@ -202,16 +204,17 @@ impl Day {
         // What nobody could see: it has no finalizer, and while it was there nobody looked.
         let unseen = !pod.finalizer_was() && self.hole_within(hour, hour + HOUR);
         let Some(record) = self.store.records.get(&id) else {
-            assert!(unseen || seconds == 0, "not recorded: {said}");
+            assert!(unseen || seconds == 0, "not recorded: {said} {:?}", self.holes);
             return 0;
         };
         assert_eq!(record.agency, pod.namespace, "{said}");
         let resized_unseen = pod.sizes.len() > 1 && self.hole_within(hour, hour + HOUR);
         let may_be_estimated = pod.unsaid || pod.was_forced() || unseen || resized_unseen;
         // A node was cut off, and when it said at last that the pod had ended in an hour long recorded, nobody looked.
-        let corrected_unseen = !pod.finalizer_was() && self.hole_within(hour + HOUR, pod.last_written());
+        // What happened in the very second in which knowledge ended is not known either.
+        let corrected_unseen = !pod.finalizer_was() && self.hole_within(hour + HOUR, pod.last_written() + 1);
         if record.completeness == Completeness::Complete && !corrected_unseen {
-            assert_eq!(record.quantity, quantity, "{said} {record:?}");
+            assert_eq!(record.quantity, quantity, "{said} {record:?} {:?}", self.holes);
         } else {
             assert!(
                 may_be_estimated || corrected_unseen,
@@ -233,9 +236,8 @@ fn lives(seeds: std::ops::Range<u64>) {
 
 #[test]
 fn a_day_of_random_life_is_recorded_to_the_second_and_once() {
-    let seeds = std::env::var("SEEDS")
-        .ok()
-        .and_then(|seeds| seeds.parse().ok())
-        .unwrap_or(8);
-    lives(0..seeds);
+    // `SEEDS=1500` tries so many days, `SEEDS=437..438` those.
+    let asked = std::env::var("SEEDS").unwrap_or_else(|_| "8".to_owned());
+    let (first, end) = asked.split_once("..").unwrap_or(("0", &asked));
+    lives(first.parse().unwrap()..end.parse().unwrap());
 }

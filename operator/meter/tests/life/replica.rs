@@ -106,11 +106,12 @@ impl Replica {
         hole
     }
 
-    /// Whether nothing is left to do.
-    pub(crate) fn rests(&self) -> bool {
-        self.life
-            .as_ref()
-            .is_some_and(|life| life.writing.is_none() && life.book.waiting() == 0 && life.book.releases().is_empty())
+    /// Whether everything was heard and nothing is left to do.
+    pub(crate) fn rests(&self, world: &World) -> bool {
+        self.life.as_ref().is_some_and(|life| {
+            let heard = life.version == Some(world.events.len());
+            heard && life.writing.is_none() && life.book.waiting() == 0 && life.book.releases().is_empty()
+        })
     }
 }
 
