@@ -134,6 +134,48 @@ pub struct BillingRunStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub hole_count: Option<i32>,
+    /// Up to when each source is recorded: what lies behind is complete, estimated or a hole; what lies ahead is still to come.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_string()]))]
+    pub sources: Vec<SourceProgress>,
+    /// Hours of the period of which not all was seen, by meter; meters that saw all of every hour are not listed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["meter".to_string()]))]
+    pub doubtful_hours: Vec<DoubtfulHours>,
+}
+
+/// Up to when a source is recorded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(crates(kube_core = "::kube_core"))]
+pub struct SourceProgress {
+    /// `pods`, `volumes` or `prometheus`.
+    #[schemars(schema_with = "bounds::dns_label")]
+    pub name: String,
+    /// Everything before this moment is recorded.
+    #[schemars(schema_with = "bounds::timestamp")]
+    pub recorded_until: String,
+}
+
+/// Hours of which a meter did not see all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(crates(kube_core = "::kube_core"))]
+pub struct DoubtfulHours {
+    /// Which meter.
+    #[schemars(schema_with = "bounds::meter")]
+    pub meter: String,
+    /// In how many hours some of the use is an estimate.
+    #[schemars(range(min = 0))]
+    pub estimated: i32,
+    /// In how many hours some of the use was not seen at all.
+    #[schemars(range(min = 0))]
+    pub missing: i32,
+    /// The first of them.
+    #[schemars(schema_with = "bounds::timestamp")]
+    pub first: String,
 }
 
 /// A meter that did not see all that was used.

@@ -200,7 +200,8 @@ pub struct DatabaseServerStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub observed_generation: Option<i64>,
-    /// What holds: `Reachable`, `Primary` (it takes writes), `ClockInStep`, `RoomLeft`; `Ready` sums them up.
+    /// What holds: `Reachable`, `Primary` (it takes writes), `ClockInStep`, `RoomLeft`; `Ready` sums them up. Besides, `ReadsCounted`: whether
+    /// what is read through grants is metered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "bounds::conditions")]
     pub conditions: Vec<Condition>,

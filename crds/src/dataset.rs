@@ -375,4 +375,8 @@ pub struct BackupStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "bounds::quantity")]
     pub size: Option<String>,
+    /// When it was restored and every table was compared, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "bounds::timestamp")]
+    pub verified_at: Option<String>,
 }

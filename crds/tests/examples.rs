@@ -137,6 +137,6 @@ fn a_price_book_has_items_named_by_themselves_or_by_their_meter() {
         .iter()
         .filter_map(maru_crds::PriceItem::key)
         .collect();
-    assert_eq!(keys.len(), 7);
-    assert_eq!((keys[0], keys[6]), ("cpu.reserved", "support"));
+    assert_eq!(keys.len(), 10);
+    assert_eq!((keys[0], keys[9]), ("cpu.reserved", "support"));
 }
