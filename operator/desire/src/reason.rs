@@ -125,6 +125,10 @@ reasons! {
     ClockInStep,
     /// The server is within its limits.
     RoomLeft,
+    /// What is read through grants is counted.
+    ReadsCounted,
+    /// The server does not count statements, or the administrator's role does not see it.
+    ReadsNotCounted,
     /// The database is there and the dataset's.
     Placed,
     /// Roles and rights were read back and are as planned.
@@ -181,6 +185,14 @@ reasons! {
     Deviates,
     /// There is no backup.
     BackupMissing,
+    /// A backup is there that is not older than it may be.
+    BackedUp,
+    /// A backup was due and is not there.
+    BackupLate,
+    /// A backup could not be made, or not be restored.
+    BackupFailed,
+    /// The data goes, and a last backup of it is made and restored before.
+    BackupPending,
     /// A system that is named is not there.
     SystemMissing,
     /// The dataset of a grant is not there.

@@ -7,4 +7,4 @@ mod session;
 
 pub use error::SqlError;
 pub use password::Password;
-pub use session::{Session, Way};
+pub use session::{Session, Way, libpq_mode};

@@ -7,6 +7,7 @@ use maru_crds::{ServerTls, TlsMode};
 use maru_desire::dataset::{Statement, Transaction, literal};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_postgres::config::SslMode;
@@ -56,6 +57,30 @@ impl Way {
         }
     }
 
+    /// Lends the way to one of PostgreSQL's own programs, in the variables that libpq reads: the password is in no argument, which others on the
+    /// machine would see. `authority` is a file with the PEM that the way was made with.
+    pub fn lend(&self, program: &mut std::process::Command, database: &str, authority: Option<&Path>) {
+        program
+            .env("PGHOST", &self.host)
+            .env("PGPORT", self.port.to_string())
+            .env("PGUSER", &self.user)
+            .env("PGPASSWORD", self.password.word())
+            .env("PGDATABASE", database)
+            .env("PGAPPNAME", "maru")
+            .env("PGCONNECT_TIMEOUT", CONNECT.as_secs().to_string())
+            .env("PGSSLMODE", libpq_mode(self.mode));
+        // libpq 15 does not look at the system's authorities by itself.
+        let system = Path::new("/etc/ssl/certs/ca-certificates.crt");
+        if let Some(file) = authority.or_else(|| system.exists().then_some(system)) {
+            program.env("PGSSLROOTCERT", file);
+        }
+    }
+
+    /// The authority's certificate, PEM, where one is known.
+    pub fn authority(&self) -> Option<&str> {
+        self.authority.as_deref()
+    }
+
     /// Opens a session with a database.
     ///
     /// # Errors
@@ -86,6 +111,16 @@ impl Way {
             .unwrap_or_else(|_| Err(SqlError::Unreachable("it took too long to answer".to_owned())));
         let (client, driver) = answer?;
         Ok(Session { client, driver })
+    }
+}
+
+/// A mode as libpq has it.
+pub const fn libpq_mode(mode: TlsMode) -> &'static str {
+    match mode {
+        TlsMode::VerifyFull => "verify-full",
+        TlsMode::VerifyCa => "verify-ca",
+        TlsMode::Require => "require",
+        TlsMode::Disable => "disable",
     }
 }
 
@@ -122,6 +157,14 @@ impl Session {
             .collect();
         let row = self.client.query_one(sql, &parameters).await?;
         row.try_get(0).map_err(|error| SqlError::Answer(error.to_string()))
+    }
+
+    /// Runs statements that answer nothing.
+    ///
+    /// # Errors
+    /// The first statement that the server refuses.
+    pub async fn batch(&self, sql: &str) -> Result<(), SqlError> {
+        Ok(self.client.batch_execute(sql).await?)
     }
 
     /// Carries a transaction out, whole or not at all. The passwords are those of the roles whose verifiers it sets.

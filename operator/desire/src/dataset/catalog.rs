@@ -26,6 +26,8 @@ pub struct Catalog {
     pub marker: Option<String>,
     /// Whether Maru's own tables are there.
     pub prepared: bool,
+    /// Whether there is a table for readings of what is used.
+    pub metered: bool,
     /// The roles whose comments name this database.
     pub roles: Vec<FoundRole>,
     /// Role and member, where one of them is the owner or one of `roles`.

@@ -42,6 +42,7 @@ SELECT json_build_object(
     'bytes', pg_database_size(current_database()),
     'marker', (SELECT shobj_description(oid, 'pg_database') FROM here),
     'prepared', to_regclass('maru.kept_right') IS NOT NULL,
+    'metered', to_regclass('maru.usage_reading') IS NOT NULL,
     'roles', (SELECT coalesce(json_agg(json_build_object(
         'name', rolname, 'login', rolcanlogin, 'inherits', rolinherit, 'connections', rolconnlimit, 'remark', remark,
         'mighty', rolsuper OR rolbypassrls OR rolreplication, 'makes', rolcreatedb OR rolcreaterole,

@@ -134,9 +134,8 @@ fn leftovers(catalog: &Catalog, wanted: &Wanted, goes: &BTreeSet<&str>) -> Resul
     }
     for role in goes {
         let quoted = name(role)?;
-        if catalog.role(role).is_some_and(|role| !role.mine) {
-            out.push(Statement::new(format!("GRANT {quoted} TO CURRENT_USER")));
-        }
+        // Also where one seems to be a member: that may be by a membership that goes here, too.
+        out.push(Statement::new(format!("GRANT {quoted} TO CURRENT_USER")));
         out.push(Statement::new(format!(
             "REASSIGN OWNED BY {quoted} TO {}",
             name(&catalog.owner.name)?

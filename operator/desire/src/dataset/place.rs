@@ -27,6 +27,9 @@ pub struct FoundDatabase {
     pub mine: bool,
     /// Whether the owner's role of a new database is there already.
     pub owner_role_there: bool,
+    /// The users that systems log in with.
+    #[serde(default)]
+    pub users: Vec<String>,
 }
 
 /// What is to be done before the database can be connected to as the dataset's own.
@@ -64,6 +67,45 @@ pub fn place_database(
         Ok(transactions) => Placing::Run(transactions),
         Err(problem) => Placing::Refused(problem),
     }
+}
+
+/// What drops a database that goes with its dataset, and the roles that were made for it; nothing where it is gone already. One that is another's stays.
+pub fn drop_database(facts: &DatasetFacts<'_>, found: &FoundDatabase) -> Result<Vec<Transaction>, Problem> {
+    let unwritable = |refusal: GrantRefusal| Problem::new(Reason::SqlRefused, refusal.to_string());
+    let names = DatasetNames::new(facts.uid());
+    let mut transactions = Vec::new();
+    if found.there {
+        let marker = found.marker.as_deref().and_then(Marker::parse);
+        if marker.is_none_or(|marker| marker.uid != facts.uid()) {
+            let message = format!(
+                "the database {:?} is not the dataset's and is left alone",
+                facts.database
+            );
+            return Err(Problem::new(Reason::DatabaseTaken, message));
+        }
+        let sql = format!(
+            "DROP DATABASE {} WITH (FORCE)",
+            name(facts.database).map_err(unwritable)?
+        );
+        transactions.push(Transaction {
+            part: Part::Dataset,
+            purpose: "drop the database".to_owned(),
+            apart: true,
+            statements: vec![Statement::new(sql)],
+        });
+    }
+    let made = [names.write, names.read, names.owner];
+    let roles: Vec<String> = found.users.iter().cloned().chain(made).collect();
+    let drops = roles
+        .iter()
+        .map(|role| Ok(Statement::new(format!("DROP ROLE IF EXISTS {}", name(role)?))));
+    transactions.push(Transaction {
+        part: Part::Dataset,
+        purpose: "drop the roles of the database".to_owned(),
+        apart: false,
+        statements: drops.collect::<Result<_, _>>().map_err(unwritable)?,
+    });
+    Ok(transactions)
 }
 
 fn admitted(facts: &DatasetFacts<'_>, grade: Option<SecurityGrade>, others: usize) -> Result<(), Problem> {

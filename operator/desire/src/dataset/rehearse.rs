@@ -82,6 +82,7 @@ fn fresh(facts: &DatasetFacts<'_>, now: &str) -> Catalog {
         bytes: 0,
         marker: None,
         prepared: false,
+        metered: false,
         roles: vec![role(&owner, &Remark::Owner, None)],
         members: BTreeSet::new(),
         extensions: BTreeSet::new(),
@@ -98,6 +99,7 @@ fn filled(facts: &DatasetFacts<'_>, empty: &Catalog, wanted: &Wanted) -> Catalog
     let mut out = empty.clone();
     let owner = &empty.owner.name;
     out.prepared = true;
+    out.metered = true;
     out.roles = wanted
         .roles
         .iter()

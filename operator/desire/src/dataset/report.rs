@@ -1,5 +1,6 @@
 //! What people read of datasets and grants: what was read back from the database, and nothing else.
 
+use super::backup::{BackupFacts, backed_up};
 use super::catalog::{Catalog, is_maru_schema};
 use super::facts::DatasetFacts;
 use super::judge::{accepted, judge};
@@ -51,7 +52,7 @@ impl Seen<'_> {
 }
 
 /// The status of a dataset whose database was read.
-pub fn report_dataset(facts: &DatasetFacts<'_>, seen: Seen<'_>, now: &Time) -> DatasetStatus {
+pub fn report_dataset(facts: &DatasetFacts<'_>, seen: Seen<'_>, backups: &BackupFacts, now: &Time) -> DatasetStatus {
     let previous = facts.dataset.status.clone().unwrap_or_default();
     let generation = facts.dataset.metadata.generation;
     let placed = Finding::yes(
@@ -83,7 +84,13 @@ pub fn report_dataset(facts: &DatasetFacts<'_>, seen: Seen<'_>, now: &Time) -> D
         &[placed.clone(), enforced.clone()],
         "the database is there and its rights are as planned",
     );
-    let findings = vec![placed, enforced, as_declared, backed_up(facts.dataset), ready];
+    let findings = vec![
+        placed,
+        enforced,
+        as_declared,
+        backed_up(facts.dataset, backups, now.0),
+        ready,
+    ];
     let tables = || {
         seen.catalog
             .relations
@@ -144,14 +151,6 @@ fn recorded(dataset: &Dataset, before: Option<DeletionPolicy>) -> Option<Deletio
     } else {
         Some(dataset.spec.deletion_policy)
     }
-}
-
-fn backed_up(dataset: &Dataset) -> Finding {
-    if dataset.spec.backup.is_none() {
-        return Finding::unknown("BackedUp", Reason::NotApplicable, "no backup is asked for");
-    }
-    let message = "backups are not carried out by this version: back the database up with the server's own means";
-    Finding::no("BackedUp", Reason::BackupMissing, message)
 }
 
 /// The status of a grant whose database was read. `undone` is how many deviations of it were undone since the last one.
@@ -256,7 +255,7 @@ pub(crate) fn close_to(before: Option<&str>, bytes: i64) -> String {
 }
 
 /// Whole mebibytes, or gibibytes from ten of them on, rounded up.
-pub(crate) fn most_of(bytes: i64) -> String {
+pub fn most_of(bytes: i64) -> String {
     let up = |unit: i64| bytes.max(0) / unit + i64::from(bytes.max(0) % unit != 0);
     if bytes >= 10 << 30 {
         format!("{}Gi", up(1 << 30))

@@ -17,6 +17,7 @@ const MOST_OFFSET_SECONDS: i64 = 5;
 
 /// What a server said.
 #[derive(Clone, Debug, Deserialize)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an answer of its own")]
 pub struct ServerLook {
     /// Its version.
     pub version: String,
@@ -30,6 +31,8 @@ pub struct ServerLook {
     pub may_create: bool,
     /// Whether the role may end others' sessions.
     pub may_end_sessions: bool,
+    /// Whether statements are counted and the role sees the counts.
+    pub counts_statements: bool,
     /// Connections that are open.
     pub connections: i64,
     /// Connections that there may be.
@@ -120,7 +123,26 @@ fn found(server: &DatabaseServer, look: &ServerLook, datasets: usize, now: &Time
     let room = room(server, look, datasets);
     let mut all = vec![reachable, primary, clock, room];
     all.push(sum_up(&all, "the server is reachable, takes writes and has room"));
+    // It serves all the same.
+    all.push(counting(look));
     all
+}
+
+/// Whether what is read through grants can be metered.
+fn counting(look: &ServerLook) -> Finding {
+    if look.counts_statements {
+        return Finding::yes(
+            "ReadsCounted",
+            Reason::ReadsCounted,
+            "the server counts statements, so that what is read through grants is metered",
+        );
+    }
+    let message = format!(
+        "what is read through grants is not metered: add pg_stat_statements to shared_preload_libraries, and in the administrator's \
+         database CREATE EXTENSION pg_stat_statements and GRANT pg_read_all_stats TO {}",
+        super::quote::identifier(&look.role).unwrap_or_default()
+    );
+    Finding::no("ReadsCounted", Reason::ReadsNotCounted, message)
 }
 
 fn room(server: &DatabaseServer, look: &ServerLook, datasets: usize) -> Finding {

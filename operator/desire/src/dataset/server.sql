@@ -6,6 +6,8 @@ SELECT json_build_object(
     'role', current_user,
     'may_create', r.rolsuper OR (r.rolcreaterole AND r.rolcreatedb),
     'may_end_sessions', r.rolsuper OR pg_has_role(current_user, 'pg_signal_backend', 'USAGE'),
+    'counts_statements', pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')
+        AND EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_stat_statements'),
     'connections', (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
     'most_connections', current_setting('max_connections')::bigint - current_setting('superuser_reserved_connections')::bigint,
     'bytes', (SELECT coalesce(sum(pg_database_size(d.oid)), 0)::bigint FROM pg_database AS d
