@@ -24,13 +24,15 @@ IMAGE_FILE ?= $(CACHE)/images/operator.tar
 # `bench` is optimised without the minutes that link-time optimisation takes.
 IMAGE_PROFILE ?= release
 IMAGE_PROGRAMS = $(CARGO_TARGET_DIR)/release
+# Backups are made by PostgreSQL's own programs: the newest that this machine has.
+PG_PROGRAMS = $(wildcard $(addprefix $(lastword $(sort $(wildcard /usr/lib/postgresql/*/bin)))/,pg_dump pg_restore))
 
 # What a machine must bring; what else a target needs of Debian it installs as root, or names (README.md, "What it needs").
 .PHONY: tools
 tools:
 	@for tool in cargo cc go; do command -v $$tool >/dev/null || { echo "$$tool is not installed: Maru is built with Rust 1.95, Go 1.26 and a C compiler"; exit 1; }; done
 
-.PHONY: help demo image test bench mutants fuzz check generate check-generated check-dependencies cluster cluster-down
+.PHONY: help demo image test distributed bench mutants fuzz check generate check-generated check-dependencies cluster cluster-down
 
 help: ## What each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -43,13 +45,17 @@ demo: tools ## The main job with real parts: ministries share a system and data,
 image: tools ## One OCI image of the operator and the command line, without a container engine: IMAGE=name:tag, IMAGE_FILE=where
 	@$(CARGO) build --quiet --locked --profile $(IMAGE_PROFILE) --workspace --bins
 	@$(CARGO) run --quiet --locked --profile $(IMAGE_PROFILE) --bin maru-cluster -- pack --name $(IMAGE) --out $(IMAGE_FILE) \
-		$(IMAGE_PROGRAMS)/maru-operator $(IMAGE_PROGRAMS)/kubectl-maru
+		$(IMAGE_PROGRAMS)/maru-operator $(IMAGE_PROGRAMS)/kubectl-maru $(PG_PROGRAMS)
+	@[ -n "$(PG_PROGRAMS)" ] || echo "the image makes no backups of datasets: install postgresql-client and make it again"
 
 test: tools ## Everything: tables and properties, snapshots, stories on the real API server and the real node
 	$(CARGO) test --workspace --no-fail-fast
 
-bench: tools ## Measure an area against its targets: make bench AREA=01 (ground floor), AREA=02 (billing), AREA=03 (metering and the lake), AREA=05 (image, installation, handover, demo); kept in .maru/bench.json
-	@if [ "$(AREA)" = 01 ]; then $(CARGO) build --quiet --profile bench --package maru-test-cluster --package maru-controller --bins; fi
+distributed: tools ## Sums on a Ballista cluster (operator/distributed): build it, and hold its bills against those of one process
+	$(CARGO) test --locked --package maru-distributed --package maru-cli --features maru-cli/distributed --test same --test distributed
+
+bench: tools ## Measure an area against its targets: make bench AREA=01 (ground floor), AREA=02 (billing), AREA=03 (metering and the lake), AREA=04 (datasets and grants), AREA=05 (image, installation, handover, demo); kept in .maru/bench.json
+	@if [ "$(AREA)" = 01 ] || [ "$(AREA)" = 04 ]; then $(CARGO) build --quiet --profile bench --package maru-test-cluster --package maru-controller --bins; fi
 	@if [ "$(AREA)" = 02 ]; then $(CARGO) build --quiet --profile bench --package maru-cli --bins; fi
 	@if [ "$(AREA)" = 05 ]; then $(CARGO) build --quiet --profile bench --workspace --bins; fi
 	$(CARGO) run --quiet --profile bench --package maru-bench --no-default-features --features area-$(AREA) -- --area $(AREA)
@@ -75,8 +81,9 @@ $(MUTANTS):
 	@echo "building cargo-mutants $(MUTANTS_VERSION) into $(MUTANTS_HOME)"
 	@env -u CARGO_TARGET_DIR $(CARGO) install --quiet --locked --root $(MUTANTS_HOME) cargo-mutants@$(MUTANTS_VERSION)
 
-generate: ## Write the manifests of the kinds and their chart from the types in crds/src
+generate: ## Write the manifests of the kinds and their chart from the types in crds/src, and the reference page of the command line
 	@$(CARGO) run --quiet --package maru-crds --bin maru-crdgen
+	@MARU_WRITE_REFERENCE=1 $(CARGO) test --quiet --workspace --test reference
 
 check-generated:
 	@$(CARGO) run --quiet --package maru-crds --bin maru-crdgen -- --check

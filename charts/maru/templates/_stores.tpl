@@ -16,6 +16,16 @@
 {{- if include "maru.prometheus" . }}{{ .Values.metering.prometheus.tokenSecret }}{{ end -}}
 {{- end -}}
 
+{{- /* Where backups are kept; without a key there are none. */ -}}
+{{- define "maru.backups" -}}
+{{- with .Values.backups.place -}}
+{{- if not $.Values.backups.keySecret -}}
+{{- fail "backups.place needs backups.keySecret: a secret with the key that `kubectl maru dataset key` prints" -}}
+{{- end -}}
+{{ . }}
+{{- end -}}
+{{- end -}}
+
 {{- /* Whether something is on the volume. */ -}}
 {{- define "maru.volume" -}}
 {{- if or (and .Values.metering.enabled (not .Values.metering.lake)) (and (include "maru.billing" .) (not .Values.billing.ledgerSecret)) }}true{{ end -}}

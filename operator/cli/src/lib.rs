@@ -1,4 +1,4 @@
-//! kubectl maru: plan, rate, usage, bills, grants, datasets, verify.
+//! kubectl maru: plan, rate, usage, bills, grants, datasets, verify, reconcile.
 
 pub mod bills;
 mod columns;
@@ -11,6 +11,7 @@ pub mod output;
 pub mod plan;
 mod problem;
 pub mod rate;
+pub mod reconcile;
 pub mod schedule;
 mod terminal;
 pub mod usage;
@@ -27,7 +28,7 @@ pub use problem::Problem;
     name = "kubectl-maru",
     bin_name = "kubectl maru",
     version,
-    after_help = "Exit codes: 0, it was done; 1, what was compared does not agree (verify), or the output could not be written; 2, an input is wrong, \
+    after_help = "Exit codes: 0, it was done; 1, what was compared does not agree (verify, reconcile), or the output could not be written; 2, an input is wrong, \
                   something asked for is not there or not allowed, or the cluster does not answer, and nothing was printed but what is wrong."
 )]
 pub struct Cli {
@@ -41,6 +42,8 @@ enum Command {
     Bills(bills::BillsArgs),
     /// Print a bill, or how each of its amounts was worked out.
     Bill(bills::BillArgs),
+    /// Give back what an issued bill charged too much: a credit note with the next number, in the ledger.
+    Credit(bills::credit::CreditArgs),
     /// Print what a month will cost each agency once files are applied, beside what it costs now.
     Estimate(estimate::EstimateArgs),
     /// Print what applying files would create, change and delete, and write nothing.
@@ -54,6 +57,8 @@ enum Command {
     Dataset(data::DatasetCommand),
     /// Print what agencies and their systems used, by meter and day or month; or bring usage records into a lake.
     Usage(UsageArgs),
+    /// Hold what runs in the cluster against what the lake says of it, and print what does not agree.
+    Reconcile(reconcile::ReconcileArgs),
     /// Print how what systems cost to build is written off, month by month.
     Schedule(schedule::ScheduleArgs),
     /// Print the completion script of a shell.
@@ -108,6 +113,7 @@ impl Cli {
         match &self.command {
             Command::Bills(args) => bills::list(args).map(Printed::from),
             Command::Bill(args) => bills::show(args).map(Printed::from),
+            Command::Credit(args) => bills::credit::run(args).map(Printed::from),
             Command::Estimate(args) => estimate::run(args).map(Printed::from),
             Command::Plan(args) => plan::run(args).map(Printed::from),
             Command::Rate(args) => rate::run(args).map(Printed::from),
@@ -117,6 +123,7 @@ impl Cli {
                 Some(UsageCommand::Import(args)) => usage::import::run(args),
                 None => used::run(&args.used).map(Printed::from),
             },
+            Command::Reconcile(args) => reconcile::run(args),
             Command::Schedule(args) => schedule::run(args).map(Printed::from),
             Command::Completion { shell } => Ok(completion(*shell).into()),
             Command::Verify(args) => verify::run(args),

@@ -55,6 +55,13 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
+#[cfg(feature = "distributed")]
+impl From<maru_distributed::DistributedError> for Problem {
+    fn from(error: maru_distributed::DistributedError) -> Self {
+        Self::new(error)
+    }
+}
+
 impl From<maru_lake::LakeError> for Problem {
     fn from(error: maru_lake::LakeError) -> Self {
         Self::new(error)

@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use maru_bill::{Bill, Focus};
+#[cfg(feature = "distributed")]
+use maru_distributed::Cluster;
 use maru_lake::{Lake, Summing};
+use maru_meter::UsageRecord;
 use maru_rate::{Carry, Course, Month, Period, Recovery};
 use serde::Serialize;
 
@@ -42,6 +45,11 @@ pub struct RateArgs {
     /// Print this agency's bills only.
     #[arg(long, value_name = "NAME")]
     agency: Option<String>,
+    /// Sum the lake on a Ballista cluster, by its scheduler's address such as df://scheduler:50050; --usage must name one lake, at a place that
+    /// the executors see.
+    #[cfg(feature = "distributed")]
+    #[arg(long, value_name = "URL")]
+    ballista: Option<String>,
 }
 
 /// How bills are printed.
@@ -118,7 +126,13 @@ fn rated(args: &RateArgs, manifests: &Manifests) -> Result<Outcome, Problem> {
     let mut course = Course::new(&manifests.book, &manifests.world, periods, Course::GRACE);
     match args.usage.as_slice() {
         // Alone, a lake is summed where it is. Beside others it is read record by record, for an id may be in both.
-        [place] if usage::is_lake(place) => add_sums(place, &mut course)?,
+        [place] if usage::is_lake(place) => add_sums(args, place, &mut course)?,
+        #[cfg(feature = "distributed")]
+        _ if args.ballista.is_some() => {
+            return Err(Problem::new(
+                "--ballista: allowed with it is one lake as --usage, and nothing beside it",
+            ));
+        }
         usage => {
             for file in usage {
                 files.read(file, |record| course.add(record).map_err(|error| error.to_string()))?;
@@ -148,7 +162,7 @@ fn rated(args: &RateArgs, manifests: &Manifests) -> Result<Outcome, Problem> {
 }
 
 /// Adds a lake up. What is held grows with agencies, systems and meters, not with records.
-fn add_sums(place: &Path, course: &mut Course<'_>) -> Result<(), Problem> {
+fn add_sums(args: &RateArgs, place: &Path, course: &mut Course<'_>) -> Result<(), Problem> {
     let Some(period) = course.interval() else { return Ok(()) };
     let summing = Summing {
         period,
@@ -159,9 +173,14 @@ fn add_sums(place: &Path, course: &mut Course<'_>) -> Result<(), Problem> {
         threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
     };
     let lake = Lake::open(place).map_err(Problem::new)?;
-    lake.sum(&summing, |record| {
-        course.add(record).map_err(|error| Problem::of(place, error))
-    })
+    let add = |record: &UsageRecord| course.add(record).map_err(|error| Problem::of(place, error));
+    #[cfg(feature = "distributed")]
+    if let Some(url) = &args.ballista {
+        return Cluster::at(url).map_err(Problem::new)?.sum(&lake, &summing, add);
+    }
+    #[cfg(not(feature = "distributed"))]
+    let _ = args;
+    lake.sum(&summing, add)
 }
 
 fn print(rated: &Outcome, agency: Option<&str>, output: RateOutput) -> Result<Vec<u8>, Problem> {

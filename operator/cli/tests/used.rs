@@ -98,6 +98,25 @@ fn a_month_is_a_line_a_meter_with_its_days_as_a_plot() {
 }
 
 #[test]
+fn by_hour_each_day_is_a_line_whose_letters_are_hours_of_utc() {
+    let folder = tempfile::tempdir().unwrap();
+    lake(folder.path());
+    let hours = used(
+        folder.path(),
+        &["--period", "2026-10", "--per", "hour", "--system", "nts/hometax"],
+    )
+    .unwrap();
+    assert_eq!(
+        hours,
+        "2026-09-30T15:00Z to 2026-10-31T14:00Z\n\
+         AGENCY  SYSTEM       METER         DAY         QUANTITY  UNIT       SEEN   PLOT\n\
+         nts     nts/hometax  cpu.reserved  2026-10-01         4  core-hour  all    ██······················\n\
+         nts     nts/hometax  cpu.reserved  2026-10-02         4  core-hour  all    ··············▃█········\n\
+         nts     nts/hometax  cpu.reserved  2026-10-05         0  core-hour  holes  ?·······················\n"
+    );
+}
+
+#[test]
 fn every_day_is_in_the_rows_for_programs_and_a_record_over_midnight_is_in_both() {
     let folder = tempfile::tempdir().unwrap();
     lake(folder.path());

@@ -50,6 +50,14 @@ pub struct Settings {
     pub queue: QueueLimits,
     /// How often databases are compared with their plans when nothing else asks for it.
     pub verify_data_every: Duration,
+    /// The lake that the use of datasets is put into; none: it is not metered.
+    pub lake: Option<Arc<maru_lake::Lake>>,
+    /// How often the use of a dataset is read: an hour, or an even part of one.
+    pub read_usage_every: Duration,
+    /// Where backups of datasets are kept and what they are encrypted with; none: there are none.
+    pub backups: Option<Backups>,
+    /// How often is looked whether a backup is due.
+    pub look_for_backups_every: Duration,
     /// The name of the lease that the leader holds; none: this replica always leads.
     pub lease: Option<Lease>,
 }
@@ -62,9 +70,22 @@ impl Default for Settings {
             turn_timeout: Duration::from_secs(30),
             queue: QueueLimits::default(),
             verify_data_every: Duration::from_secs(30),
+            lake: None,
+            read_usage_every: Duration::from_hours(1),
+            backups: None,
+            look_for_backups_every: Duration::from_secs(20),
             lease: None,
         }
     }
+}
+
+/// Where backups of datasets are kept, and the key that they are encrypted with.
+#[derive(Clone, Debug)]
+pub struct Backups {
+    /// The place.
+    pub place: maru_backup::Place,
+    /// The key.
+    pub key: maru_backup::Key,
 }
 
 /// What the tasks of one replica share.

@@ -2,9 +2,10 @@
 
 use clap::Parser;
 use kube::{Client, Config};
+use maru_backup::Place;
 use maru_controller::billing::{self, BillingSettings};
 use maru_controller::meter::{self, MeterError, Pace, Prometheus, PrometheusError};
-use maru_controller::{Health, Lease, Metrics, Settings, ingest};
+use maru_controller::{Backups, Health, Lease, Metrics, Settings, ingest};
 use maru_desire::Platform;
 use maru_lake::Lake;
 use std::net::SocketAddr;
@@ -41,9 +42,16 @@ struct Arguments {
     /// `--lake`.
     #[arg(long, env = "MARU_LEDGER", hide_env_values = true, requires = "lake")]
     ledger: Option<String>,
+    /// How many days usage is kept in the lake; none given: for ever. What bills were made from is kept all the same. Needs `--ledger`.
+    #[arg(long, env = "MARU_USAGE_KEPT_DAYS", requires = "ledger", value_parser = clap::value_parser!(u32).range(62..=36500))]
+    usage_kept_days: Option<u32>,
     /// Where `/v1/events` is served, for use that systems report themselves; none given: nowhere. Needs `--lake`.
     #[arg(long, env = "MARU_EVENTS_LISTEN", requires = "lake")]
     events_listen: Option<SocketAddr>,
+    /// A folder with `tls.crt` and `tls.key` with which `/v1/events` is encrypted, as a Secret of the type `kubernetes.io/tls` is mounted; a renewed
+    /// certificate is taken up. None given: plain HTTP.
+    #[arg(long, env = "MARU_EVENTS_CERTIFICATE", requires = "events_listen")]
+    events_certificate: Option<PathBuf>,
     /// The Prometheus that says what containers used, such as `http://prometheus.monitoring:9090`; none given: used CPU and memory are not metered.
     /// Needs `--lake`.
     #[arg(long, env = "MARU_PROMETHEUS", requires = "lake")]
@@ -51,6 +59,12 @@ struct Arguments {
     /// A file with the token that Prometheus is asked with.
     #[arg(long, env = "MARU_PROMETHEUS_TOKEN_FILE", requires = "prometheus")]
     prometheus_token_file: Option<PathBuf>,
+    /// Where backups of datasets are kept: a directory, or a URL such as `s3://bucket/backups`; none given: there are none.
+    #[arg(long, env = "MARU_BACKUPS", requires = "backup_key_file")]
+    backups: Option<String>,
+    /// The file with the key that backups are encrypted with, as `kubectl maru dataset key` prints it.
+    #[arg(long, env = "MARU_BACKUP_KEY_FILE", requires = "backups")]
+    backup_key_file: Option<PathBuf>,
     /// How many objects are worked on at once.
     #[arg(long, env = "MARU_WORKERS", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: u16,
@@ -85,7 +99,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         Some(lake) => meter_into(lake, &client, &arguments, &metrics, &shutdown)?,
     };
     let billing = arguments.ledger.clone().zip(lake.as_ref()).map(|(ledger, lake)| {
-        let settings = BillingSettings::into_ledger(ledger);
+        let days = |days: u32| jiff::SignedDuration::from_hours(24 * i64::from(days));
+        let settings = BillingSettings {
+            usage_kept: arguments.usage_kept_days.map(days),
+            ..BillingSettings::into_ledger(ledger)
+        };
         let (metrics, lake) = (Arc::clone(&metrics), Arc::clone(lake));
         tokio::spawn(billing::run(client.clone(), lake, settings, metrics, shutdown.clone()))
     });
@@ -95,12 +113,22 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             let listener = tokio::net::TcpListener::bind(address).await?;
             tracing::info!(address = %listener.local_addr()?, "takes events");
             let (metrics, lake) = (Arc::clone(&metrics), Arc::clone(lake));
-            let serving = ingest::serve(listener, client.clone(), lake, metrics, shutdown.clone());
+            let serving = ingest::serve(
+                listener,
+                arguments.events_certificate.clone(),
+                client.clone(),
+                lake,
+                metrics,
+                shutdown.clone(),
+            );
             Some(tokio::spawn(serving))
         }
     };
     let http = tokio::spawn(http);
-    let settings = settings(&client, &arguments).await?;
+    let settings = Settings {
+        lake,
+        ..settings(&client, &arguments).await?
+    };
     maru_controller::run(client, settings, metrics, health, shutdown.clone()).await?;
     shutdown.cancel();
     if let Some(events) = events {
@@ -155,7 +183,7 @@ fn on_signal(shutdown: CancellationToken) -> std::io::Result<impl Future<Output 
 }
 
 /// The settings, with the API for routes that the cluster has.
-async fn settings(client: &Client, arguments: &Arguments) -> Result<Settings, kube::Error> {
+async fn settings(client: &Client, arguments: &Arguments) -> Result<Settings, Box<dyn std::error::Error>> {
     let platform = Platform {
         operator_namespace: arguments.namespace.clone(),
         metering_finalizer: arguments.lake.is_some() && arguments.metering_finalizer,
@@ -164,6 +192,7 @@ async fn settings(client: &Client, arguments: &Arguments) -> Result<Settings, ku
     Ok(Settings {
         platform: maru_controller::in_cluster(client, platform).await?,
         workers: usize::from(arguments.workers),
+        backups: backups(arguments)?,
         lease: arguments.replica.clone().map(|identity| Lease {
             namespace: arguments.namespace.clone(),
             name: "maru-operator".to_owned(),
@@ -172,4 +201,16 @@ async fn settings(client: &Client, arguments: &Arguments) -> Result<Settings, ku
         }),
         ..Settings::default()
     })
+}
+
+/// Where backups are kept, and their key.
+fn backups(arguments: &Arguments) -> Result<Option<Backups>, Box<dyn std::error::Error>> {
+    let Some((place, file)) = arguments.backups.as_deref().zip(arguments.backup_key_file.as_deref()) else {
+        return Ok(None);
+    };
+    let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    Ok(Some(Backups {
+        place: Place::at(place)?,
+        key: text.parse()?,
+    }))
 }

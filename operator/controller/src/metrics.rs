@@ -50,7 +50,28 @@ pub struct SourceLabels {
 pub struct RecordLabels {
     /// `pods`, `volumes`, `prometheus` or `events`.
     pub source: &'static str,
-    /// Of records: `Added`, `Bettered`, `Known` or `Conflict`. Of failures the step: `Read`, `Watch`, `Write`, `Keep` or `Tidy`.
+    /// Of records: `Added`, `Bettered`, `Known` or `Conflict`. Of failures the step: `Read`, `Watch`, `Write`, `Keep`, `Tidy` or `Vacuum`.
+    pub outcome: &'static str,
+}
+
+/// What does not agree.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct DisagreementLabels {
+    /// `Unmetered`, `Twice` or `Gone`.
+    pub disagreement: &'static str,
+}
+
+/// How much was seen.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CompletenessLabels {
+    /// `Estimated` or `Missing`.
+    pub completeness: &'static str,
+}
+
+/// What became of a backup.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct BackupLabels {
+    /// `Made`, `Verified`, `Failed`, `NotVerified` or `Forgotten`.
     pub outcome: &'static str,
 }
 
@@ -93,6 +114,12 @@ pub struct Metrics {
     pub metering_waiting: Family<SourceLabels, Gauge<i64, AtomicI64>>,
     /// The hour, in seconds since 1970, before which everything is recorded.
     pub metering_closed: Family<SourceLabels, Gauge<i64, AtomicI64>>,
+    /// What the last look found in which what runs and what is metered do not agree.
+    pub reconciliation_findings: Family<DisagreementLabels, Gauge<i64, AtomicI64>>,
+    /// Hours of open months of which meters did not see all.
+    pub doubtful_hours: Family<CompletenessLabels, Gauge<i64, AtomicI64>>,
+    /// Backups of datasets.
+    pub backups: Family<BackupLabels, Counter>,
     /// Billing runs that were worked out.
     pub billing_turns: Family<BillingLabels, Counter>,
 }
@@ -115,10 +142,18 @@ impl Default for Metrics {
             metering_objects: Family::default(),
             metering_waiting: Family::default(),
             metering_closed: Family::default(),
+            reconciliation_findings: Family::default(),
+            doubtful_hours: Family::default(),
+            backups: Family::default(),
             billing_turns: Family::default(),
         };
         metrics.register();
         metrics.register_metering();
+        metrics.registry.register(
+            "backups",
+            "Backups of datasets, by what became of them",
+            metrics.backups.clone(),
+        );
         metrics.registry.register(
             "billing_turns",
             "Times that a billing run was worked out, by what it came to",
@@ -199,6 +234,42 @@ impl Metrics {
             Unit::Seconds,
             self.metering_closed.clone(),
         );
+        registry.register(
+            "reconciliation_findings",
+            "Things in which what runs and what is metered do not agree, as the last look found them",
+            self.reconciliation_findings.clone(),
+        );
+        registry.register(
+            "doubtful_hours",
+            "Hours of months that are open of which a meter did not see all, summed over meters",
+            self.doubtful_hours.clone(),
+        );
+    }
+
+    /// Remembers the moment, in seconds since 1970, before which everything of a source is recorded.
+    pub fn is_closed(&self, source: &'static str, second: i64) {
+        self.metering_closed.get_or_create(&SourceLabels { source }).set(second);
+    }
+
+    /// That moment; 0 where the source has not said any.
+    pub fn closed(&self, source: &'static str) -> i64 {
+        self.metering_closed.get_or_create(&SourceLabels { source }).get()
+    }
+
+    /// Remembers how many hours of open months are estimated, and how many were not seen.
+    pub fn doubtful(&self, estimated: usize, missing: usize) {
+        for (completeness, hours) in [("Estimated", estimated), ("Missing", missing)] {
+            self.doubtful_hours
+                .get_or_create(&CompletenessLabels { completeness })
+                .set(i64::try_from(hours).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Remembers how many things do not agree in a way.
+    pub fn disagree(&self, disagreement: &'static str, count: i64) {
+        self.reconciliation_findings
+            .get_or_create(&DisagreementLabels { disagreement })
+            .set(count);
     }
 
     /// Counts what became of usage records.
@@ -215,6 +286,11 @@ impl Metrics {
         self.metering_failures
             .get_or_create(&RecordLabels { source, outcome })
             .inc();
+    }
+
+    /// Counts what became of a backup.
+    pub fn backed_up(&self, outcome: &'static str) {
+        self.backups.get_or_create(&BackupLabels { outcome }).inc();
     }
 
     /// Counts what working a billing run out came to.

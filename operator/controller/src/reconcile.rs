@@ -238,7 +238,7 @@ where
     let found = found.map_err(ReconcileError::primary("it could not be read again"))?;
     let Some(found) = found else {
         tracing::info!("it is gone: the list that told of it was old");
-        shared.enqueue(shared.world.released(owner));
+        shared.enqueue(shared.world.released(owner, known.meta().uid.as_deref()));
         return Ok(Some(Turn::Done));
     };
     if found.meta().resource_version == known.meta().resource_version {
@@ -315,7 +315,7 @@ where
 {
     take_off(api, object).await?;
     shared.unsaid.forget(owner);
-    shared.enqueue(shared.world.released(owner));
+    shared.enqueue(shared.world.released(owner, object.meta().uid.as_deref()));
     Ok(Turn::Done)
 }
 

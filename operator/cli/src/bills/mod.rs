@@ -1,5 +1,6 @@
 //! `kubectl maru bills` and `kubectl maru bill`: what an agency reads. They need no right but that to read bills in the agency's namespaces.
 
+pub mod credit;
 mod list;
 pub(crate) mod object;
 
@@ -97,11 +98,16 @@ pub fn show(args: &BillArgs) -> Result<String, Problem> {
     if args.explain {
         return Ok(maru_bill::explain(&bill.bill));
     }
-    let bills = [bill.bill];
-    match args.output {
-        BillOutput::Table => Ok(maru_bill::table_within(&bills, &bill.notes, terminal::columns())),
-        BillOutput::Json => maru_bill::json(&bills, &[], &bill.notes).map_err(Problem::new),
-        BillOutput::Yaml => maru_bill::yaml(&bills, &[], &bill.notes).map_err(Problem::new),
+    print(bill.bill, &bill.notes, args.output)
+}
+
+/// A bill in the form that is asked for.
+fn print(bill: maru_bill::Bill, notes: &[String], output: BillOutput) -> Result<String, Problem> {
+    let bills = [bill];
+    match output {
+        BillOutput::Table => Ok(maru_bill::table_within(&bills, notes, terminal::columns())),
+        BillOutput::Json => maru_bill::json(&bills, &[], notes).map_err(Problem::new),
+        BillOutput::Yaml => maru_bill::yaml(&bills, &[], notes).map_err(Problem::new),
         BillOutput::Csv => maru_bill::lines(&bills).csv().map_err(Problem::new),
     }
 }

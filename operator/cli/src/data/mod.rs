@@ -1,5 +1,6 @@
 //! `kubectl maru grants` and `kubectl maru dataset`: what of ours others may read, what we may read of theirs, and what data is there.
 
+mod backups;
 mod describe;
 mod grants;
 mod line;
@@ -33,6 +34,12 @@ pub struct GrantsArgs {
 pub enum DatasetCommand {
     /// Print what a dataset holds, who may read it, and whether the database agrees.
     Describe(DescribeArgs),
+    /// List the backups of datasets.
+    Backups(backups::BackupsArgs),
+    /// Restore a backup into an empty database, and compare every table with what was backed up.
+    Restore(backups::RestoreArgs),
+    /// Print a new key for backups, as the file that the operator and `restore` read. Keep it: without it nothing can be restored.
+    Key,
 }
 
 /// Which dataset to describe.
@@ -89,7 +96,13 @@ pub fn grants(args: &GrantsArgs) -> Result<String, Problem> {
 /// # Errors
 /// Where the cluster does not answer, or does not allow it.
 pub fn dataset(command: &DatasetCommand) -> Result<String, Problem> {
-    let DatasetCommand::Describe(args) = command;
-    let document = block_on(describe::gather(args))?;
-    args.output.print(&document, text::described)
+    match command {
+        DatasetCommand::Describe(args) => {
+            let document = block_on(describe::gather(args))?;
+            args.output.print(&document, text::described)
+        }
+        DatasetCommand::Backups(args) => backups::list(args),
+        DatasetCommand::Restore(args) => backups::into_database(args),
+        DatasetCommand::Key => Ok(backups::key()),
+    }
 }

@@ -354,14 +354,12 @@ impl Plan {
 }
 
 fn completeness(name: &str) -> Result<Completeness, String> {
-    match name {
-        "" | "Complete" => Ok(Completeness::Complete),
-        "Estimated" => Ok(Completeness::Estimated),
-        "Missing" => Ok(Completeness::Missing),
-        other => Err(format!(
-            "column `completeness`: `{other}` is not known: allowed are Complete, Estimated and Missing, or nothing"
-        )),
+    if name.is_empty() {
+        return Ok(Completeness::Complete);
     }
+    name.parse().map_err(|_| {
+        format!("column `completeness`: `{name}` is not known: allowed are Complete, Estimated and Missing, or nothing")
+    })
 }
 
 fn allowed() -> String {

@@ -13,9 +13,9 @@ use crate::problem::Problem;
 
 /// Adds the use of every bill that may be read. A correction counts for the month that it corrects.
 pub(super) fn read(args: &UsedArgs, months: Option<&[Month]>, used: &mut Used) -> Result<(), Problem> {
-    if args.per == Some(Per::Day) {
+    if matches!(args.per, Some(Per::Hour | Per::Day)) {
         return Err(Problem::new(
-            "--per day: bills know months only; allowed is it with --lake",
+            "--per: bills know months only; hours and days are allowed with --lake",
         ));
     }
     let (bills, _) = connect::block_on(args.place.read())?;

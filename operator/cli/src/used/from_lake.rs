@@ -5,7 +5,7 @@ use std::path::Path;
 
 use jiff::tz::TimeZone;
 use maru_lake::{Lake, LakeError, Summing};
-use maru_meter::{Exact, Interval, UsageRecord};
+use maru_meter::{Exact, Interval, UsageRecord, hour_of};
 use maru_rate::{Month, Period};
 
 use super::{Key, Per, Used, UsedArgs};
@@ -43,7 +43,11 @@ pub(super) fn read(
             threads: THREADS,
         };
         let take = |record: &UsageRecord| -> Result<(), LakeError> {
-            for slot in &slots {
+            let first = slots.partition_point(|slot| slot.interval.end <= record.start);
+            let reached = slots[first..]
+                .iter()
+                .take_while(|slot| slot.interval.start <= record.end);
+            for slot in reached {
                 if let Some(quantity) = part(record, slot.interval) {
                     let key = Key {
                         time: slot.name.clone(),
@@ -68,6 +72,13 @@ fn slots(period: Period, per: Per, zone: &TimeZone) -> Result<Vec<Slot>, Problem
         let name = period.month.to_string();
         let interval = period.interval;
         return Ok(vec![Slot { name, interval }]);
+    }
+    if per == Per::Hour {
+        let slot = |interval: Interval| Slot {
+            name: hour_of(interval.start).strftime("%Y-%m-%dT%H:%MZ").to_string(),
+            interval,
+        };
+        return Ok(period.interval.hours().map(slot).collect());
     }
     let mut slots = Vec::new();
     let mut day = period.month.first_day();

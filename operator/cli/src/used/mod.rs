@@ -23,7 +23,7 @@ use crate::terminal;
 /// What use to show.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "In the plot each letter is a day or a month, as high as its use beside the highest of the row: `·` nothing, `?` a hole, where use was not seen."
+    after_help = "In the plot each letter is an hour, a day or a month, as high as its use beside the highest of the row: `·` nothing, `?` a hole, where use was not seen."
 )]
 pub struct UsedArgs {
     #[command(flatten)]
@@ -66,6 +66,8 @@ pub enum By {
 /// For which time a row is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Per {
+    /// An hour of UTC, a line for each day; from a lake only.
+    Hour,
     /// A day; from a lake only.
     Day,
     /// A month.
@@ -103,7 +105,7 @@ struct Key {
 struct Used {
     /// Sums by key, each as complete as its least complete part.
     sums: BTreeMap<Key, (Exact, Completeness)>,
-    /// The days or months that were asked for, also those without use.
+    /// The hours, days or months that were asked for, also those without use.
     times: BTreeSet<String>,
 }
 
@@ -139,7 +141,7 @@ pub fn run(args: &UsedArgs) -> Result<String, Problem> {
         }
         None => from_bills::read(args, months.as_deref(), &mut used)?,
     }
-    print(used, args.output)
+    print(used, args.output, args.per)
 }
 
 impl UsedArgs {
@@ -161,7 +163,7 @@ impl UsedArgs {
     }
 }
 
-fn print(used: Used, output: UsedOutput) -> Result<String, Problem> {
+fn print(used: Used, output: UsedOutput, per: Option<Per>) -> Result<String, Problem> {
     let Used { sums, times } = used;
     let rows: Vec<Row> = sums
         .into_iter()
@@ -177,7 +179,7 @@ fn print(used: Used, output: UsedOutput) -> Result<String, Problem> {
         .collect();
     match output {
         UsedOutput::Table if rows.is_empty() => Ok("No use.\n".to_owned()),
-        UsedOutput::Table => Ok(table(&rows, &times)),
+        UsedOutput::Table => Ok(table(&rows, &times, per)),
         UsedOutput::Json => serde_json::to_string_pretty(&Document { usage: &rows })
             .map(|text| text + "\n")
             .map_err(Problem::new),
@@ -186,9 +188,17 @@ fn print(used: Used, output: UsedOutput) -> Result<String, Problem> {
     }
 }
 
-/// A line a meter, with the sum and what it looked like over time.
-fn table(rows: &[Row], times: &BTreeSet<String>) -> String {
-    let headers = [
+/// The day that a time is in, where each day has a line of its own.
+fn line_of(time: &str, per: Option<Per>) -> &str {
+    match per {
+        Some(Per::Hour) => time.split('T').next().unwrap_or_default(),
+        _ => "",
+    }
+}
+
+/// A line a meter, or a meter and day, with the sum and what it looked like over time.
+fn table(rows: &[Row], times: &BTreeSet<String>, per: Option<Per>) -> String {
+    let mut headers = vec![
         ("AGENCY", Align::Name),
         ("SYSTEM", Align::Name),
         ("METER", Align::Left),
@@ -200,14 +210,20 @@ fn table(rows: &[Row], times: &BTreeSet<String>) -> String {
     let times: Vec<&str> = times.iter().map(String::as_str).collect();
     let mut meters: BTreeMap<_, Vec<&Row>> = BTreeMap::new();
     for row in rows {
-        let meter = (&row.agency, &row.system, &row.meter, &row.unit);
+        let line = line_of(&row.time, per);
+        let meter = (&row.agency, &row.system, &row.meter, &row.unit, line);
         meters.entry(meter).or_default().push(row);
     }
+    let by_day = per == Some(Per::Hour);
+    if by_day {
+        headers.insert(3, ("DAY", Align::Left));
+    }
     let all = |name: &Option<String>| name.clone().unwrap_or_else(|| "all".to_owned());
-    let lines = meters.into_iter().map(|((agency, system, meter, unit), rows)| {
+    let lines = meters.into_iter().map(|((agency, system, meter, unit, day), rows)| {
+        let times: Vec<&str> = times.iter().copied().filter(|time| line_of(time, per) == day).collect();
         let sum: Exact = rows.iter().map(|row| &row.quantity).sum();
         let least = rows.iter().map(|row| row.completeness).max().unwrap_or_default();
-        vec![
+        let mut cells = vec![
             all(agency),
             all(system),
             meter.clone(),
@@ -215,7 +231,11 @@ fn table(rows: &[Row], times: &BTreeSet<String>) -> String {
             unit.clone(),
             seen(least).to_owned(),
             plot(&times, &rows),
-        ]
+        ];
+        if by_day {
+            cells.insert(3, day.to_owned());
+        }
+        cells
     });
     let table = columns(&headers, lines.collect(), terminal::columns());
     let (first, last) = (times.first().copied(), times.last().copied());

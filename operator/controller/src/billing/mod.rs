@@ -7,18 +7,20 @@ mod gather;
 mod reopen;
 mod report;
 mod show;
+mod upkeep;
 mod work;
 
 use crate::Metrics;
+use crate::meter::reconcile::{self, Looked};
 use futures::StreamExt;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::api::Api;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{Config, watcher};
 use kube::{Client, ResourceExt};
 use maru_crds::BillingRun;
 use maru_lake::Lake;
-use maru_meter::hour_of;
+use maru_meter::{Source, hour_of};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -32,6 +34,8 @@ pub struct BillingSettings {
     pub ledger: String,
     /// Who issues, as bills say.
     pub issuer: String,
+    /// How long usage is kept in the lake; none: for ever. Versions that bills name are kept all the same.
+    pub usage_kept: Option<SignedDuration>,
     /// How often is looked whether a run is due.
     pub look_every: Duration,
     /// What time it is.
@@ -55,6 +59,7 @@ impl BillingSettings {
         Self {
             ledger,
             issuer: "maru".to_owned(),
+            usage_kept: None,
             look_every: Duration::from_secs(10),
             clock: Timestamp::now,
             leads: |metrics| metrics.leader.get() == 1,
@@ -64,6 +69,37 @@ impl BillingSettings {
 
 /// What a run was worked out for last: its generation and the hour.
 type Worked = (Option<i64>, Timestamp);
+
+/// What runs is held against what is metered as soon as an hour is recorded.
+#[derive(Default)]
+struct Hourly {
+    memory: reconcile::Memory,
+    closed: Option<i64>,
+    looked: Looked,
+}
+
+impl Hourly {
+    /// Looks, where an hour was recorded since the last look.
+    async fn look(&mut self, client: &Client, lake: &Arc<Lake>, metrics: &Metrics) -> Option<&Looked> {
+        let closed = metrics.closed(Source::Pods.name());
+        if closed == 0 || self.closed == Some(closed) {
+            return None;
+        }
+        match reconcile::look(client, lake, &mut self.memory).await {
+            Ok(looked) if looked.until.is_some() => {
+                reconcile::say(metrics, &looked);
+                self.closed = Some(closed);
+                self.looked = looked;
+                Some(&self.looked)
+            }
+            Ok(_) => None,
+            Err(error) => {
+                tracing::warn!(%error, "what runs was not held against what is metered, and is again");
+                None
+            }
+        }
+    }
+}
 
 /// Works on billing runs until `shutdown`. What fails is logged, said in the run's conditions and tried again.
 pub async fn run(
@@ -78,6 +114,9 @@ pub async fn run(
     let mut looks = tokio::time::interval(settings.look_every);
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut worked: HashMap<String, Worked> = HashMap::new();
+    let mut doubtful: HashMap<String, [usize; 2]> = HashMap::new();
+    let mut hourly = Hourly::default();
+    let mut upkeep = upkeep::Upkeep::default();
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
@@ -94,6 +133,23 @@ pub async fn run(
                 continue;
             }
         };
+        let looked = tokio::select! {
+            () = shutdown.cancelled() => return,
+            looked = hourly.look(&client, &lake, &metrics) => looked,
+        };
+        if let Some(looked) = looked {
+            for run in &listed {
+                if let Err(error) = report::reconciled(&runs, run, looked, (settings.clock)()).await {
+                    tracing::warn!(%error, run = run.name_any(), "what runs and is metered could not be said");
+                }
+            }
+            // Whoever writes next must have seen what was just written.
+            continue;
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = upkeep.look(&lake, &settings, (settings.clock)(), &metrics) => {}
+        }
         for run in listed {
             let now = (settings.clock)();
             let due = (run.metadata.generation, hour_of(now));
@@ -107,6 +163,12 @@ pub async fn run(
             };
             let again = said.is_failure();
             metrics.billed(said.reason());
+            match said.doubtful() {
+                Some(hours) => drop(doubtful.insert(run.name_any(), hours)),
+                None => drop(doubtful.remove(&run.name_any())),
+            }
+            let sum = |place: usize| doubtful.values().map(|hours| hours[place]).sum();
+            metrics.doubtful(sum(0), sum(1));
             match report::write(&runs, &run, said, now).await {
                 Ok(()) if !again => {
                     worked.insert(run.name_any(), due);

@@ -1,17 +1,21 @@
 //! What a run says of itself.
 
-use super::work::Outcome;
+use super::work::{Outcome, Seen};
+use crate::meter::reconcile::Looked;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::ResourceExt;
 use kube::api::{Api, Patch, PatchParams};
-use maru_crds::{BillingRun, BillingRunStatus, MeterHole};
-use maru_ledger::{LedgerError, Page};
+use maru_crds::{BillingRun, BillingRunStatus, DoubtfulHours, MeterHole, SourceProgress};
+use maru_ledger::{LedgerError, Page, Unbilled};
 use maru_meter::{Completeness, Exact};
 use serde_json::json;
+use std::collections::BTreeMap;
 
 /// The longest message of a condition.
 const LONGEST_MESSAGE: usize = 2000;
+/// The condition that says whether what runs, what is metered and what is billed agree.
+pub(super) const RECONCILED: &str = "Reconciled";
 /// How many meters with holes are named.
 const MOST_HOLES: usize = 100;
 
@@ -25,8 +29,13 @@ pub(super) enum Trouble {
     #[error("{0}")]
     Refused(String),
     /// Something is missing and `requireComplete` is set.
-    #[error("not issued, for usage is missing: {}", .0.join("; "))]
-    Incomplete(Vec<String>),
+    #[error("not issued, for usage is missing: {}", holes.join("; "))]
+    Incomplete {
+        /// What is missing.
+        holes: Vec<String>,
+        /// How much was seen.
+        seen: Box<Seen>,
+    },
     /// The ledger said no.
     #[error("the ledger: {0}")]
     Ledger(#[from] LedgerError),
@@ -43,7 +52,7 @@ impl Trouble {
         match self {
             Self::NoRateCard(_) => "RateCardNotFound",
             Self::Refused(_) => "Refused",
-            Self::Incomplete(_) => "Incomplete",
+            Self::Incomplete { .. } => "Incomplete",
             Self::Ledger(_) => "LedgerFailed",
             Self::Api(_) | Self::Failed(_) => "Failed",
         }
@@ -81,6 +90,14 @@ impl Said {
         }
     }
 
+    /// Hours of the open month that meters estimated, and that they did not see.
+    pub(super) fn doubtful(&self) -> Option<[usize; 2]> {
+        let Self::Worked(outcome) = self else { return None };
+        let open = matches!(outcome.stage, Stage::Open { .. });
+        let seen = outcome.seen.as_ref().filter(|_| open)?;
+        Some([Completeness::Estimated, Completeness::Missing].map(|said| seen.hours(said)))
+    }
+
     /// Whether it is worth trying again before the next hour.
     pub(super) fn is_failure(&self) -> bool {
         matches!(self, Self::Failed(trouble) if !matches!(trouble, Trouble::Refused(_)))
@@ -96,16 +113,81 @@ pub(super) async fn write(
 ) -> Result<(), kube::Error> {
     let before = run.status.clone().unwrap_or_default();
     let mut status = match said {
-        Said::Worked(outcome) => worked(&outcome),
+        Said::Worked(outcome) => worked(&outcome, &before),
         Said::Failed(trouble) => {
             tracing::warn!(run = run.name_any(), %trouble, "a billing run came to nothing for now");
-            BillingRunStatus {
+            let mut status = BillingRunStatus {
                 conditions: vec![condition("False", trouble.reason(), &trouble.to_string())],
                 observed_generation: None,
                 ..before.clone()
+            };
+            if let Trouble::Incomplete { seen, .. } = &trouble {
+                status.sources = sources(seen);
+                status.doubtful_hours = doubtful_hours(seen);
             }
+            status
         }
     };
+    // What the last look at what runs came to stays, as long as bills are to be issued.
+    let looked = before.conditions.iter().find(|known| known.type_ == RECONCILED);
+    if !status.conditions.iter().any(|said| said.type_ == RECONCILED) {
+        status.conditions.extend(looked.cloned());
+    }
+    write_status(api, run, status, now).await
+}
+
+/// Says of a run that is to issue whether what runs is metered.
+pub(super) async fn reconciled(
+    api: &Api<BillingRun>,
+    run: &BillingRun,
+    looked: &Looked,
+    now: Timestamp,
+) -> Result<(), kube::Error> {
+    let Some(mut status) = run.status.clone() else {
+        return Ok(());
+    };
+    let is_open = status
+        .conditions
+        .iter()
+        .any(|said| said.type_ == "Ready" && said.reason == "Open");
+    if !is_open {
+        return Ok(());
+    }
+    status.conditions.retain(|known| known.type_ != RECONCILED);
+    status
+        .conditions
+        .push(agreement(looked.findings.is_empty(), &looked.sentence()));
+    write_status(api, run, status, now).await
+}
+
+/// Whether an issued run was held against what was metered already.
+pub(super) fn is_billed(run: &BillingRun) -> bool {
+    let conditions = run.status.iter().flat_map(|status| &status.conditions);
+    let said = |type_: &str| conditions.clone().find(|condition| condition.type_ == type_);
+    said("Ready").is_some_and(|ready| ready.reason == "Issued") && said(RECONCILED).is_some()
+}
+
+/// Whether things agree that must.
+fn agreement(agrees: bool, message: &str) -> Condition {
+    let (status, reason) = if agrees {
+        ("True", "Agrees")
+    } else {
+        ("False", "Disagrees")
+    };
+    Condition {
+        type_: RECONCILED.to_owned(),
+        ..condition(status, reason, message)
+    }
+}
+
+/// Writes a status, if it says something else than before.
+async fn write_status(
+    api: &Api<BillingRun>,
+    run: &BillingRun,
+    mut status: BillingRunStatus,
+    now: Timestamp,
+) -> Result<(), kube::Error> {
+    let before = run.status.clone().unwrap_or_default();
     status.observed_generation = run.metadata.generation;
     for condition in &mut status.conditions {
         condition.observed_generation = run.metadata.generation;
@@ -133,7 +215,7 @@ fn ready(stage: Stage) -> (&'static str, &'static str) {
     }
 }
 
-fn worked(outcome: &Outcome) -> BillingRunStatus {
+fn worked(outcome: &Outcome, before: &BillingRunStatus) -> BillingRunStatus {
     let total: Exact = outcome.pages.iter().map(|page| &page.statement().total).sum();
     let numbers: Vec<&str> = outcome.pages.iter().filter_map(Page::number).collect();
     let holes = holes(&outcome.pages);
@@ -148,7 +230,13 @@ fn worked(outcome: &Outcome) -> BillingRunStatus {
     let (status, reason) = ready(outcome.stage);
     BillingRunStatus {
         observed_generation: None,
-        conditions: vec![condition(status, reason, &message)],
+        conditions: [
+            Some(condition(status, reason, &message)),
+            outcome.unbilled.as_deref().map(billed),
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
         table_version: outcome.version.and_then(|version| i64::try_from(version).ok()),
         bills: i32::try_from(outcome.pages.len()).ok(),
         total: (!outcome.pages.is_empty()).then(|| total.to_string()),
@@ -157,6 +245,51 @@ fn worked(outcome: &Outcome) -> BillingRunStatus {
         last_number: numbers.iter().max().map(|number| (*number).to_owned()),
         hole_count: i32::try_from(holes.len()).ok(),
         holes: holes.into_iter().take(MOST_HOLES).collect(),
+        // What was seen of a month is said up to its issue.
+        sources: outcome.seen.as_ref().map_or_else(|| before.sources.clone(), sources),
+        doubtful_hours: outcome
+            .seen
+            .as_ref()
+            .map_or_else(|| before.doubtful_hours.clone(), doubtful_hours),
+    }
+}
+
+fn sources(seen: &Seen) -> Vec<SourceProgress> {
+    let recorded = seen.sources.iter().filter(|(_, until)| *until > Timestamp::UNIX_EPOCH);
+    let progress = |(name, until): &(&str, Timestamp)| SourceProgress {
+        name: (*name).to_owned(),
+        recorded_until: until.to_string(),
+    };
+    recorded.map(progress).collect()
+}
+
+fn doubtful_hours(seen: &Seen) -> Vec<DoubtfulHours> {
+    let of_meter = |(meter, hours): (&String, &BTreeMap<Timestamp, Completeness>)| {
+        let count = |wanted| {
+            let hours = hours.values().filter(|said| **said == wanted);
+            i32::try_from(hours.count()).unwrap_or(i32::MAX)
+        };
+        DoubtfulHours {
+            meter: meter.clone(),
+            estimated: count(Completeness::Estimated),
+            missing: count(Completeness::Missing),
+            first: hours.keys().next().map(ToString::to_string).unwrap_or_default(),
+        }
+    };
+    seen.doubts.iter().map(of_meter).take(MOST_HOLES).collect()
+}
+
+/// Whether everything that was metered stands on the bills.
+fn billed(unbilled: &[Unbilled]) -> Condition {
+    match unbilled {
+        [] => agreement(true, "every quantity that was metered stands on a bill, once"),
+        [first, ..] => agreement(
+            false,
+            &format!(
+                "{} quantities do not stand on a bill as they were metered: {first}",
+                unbilled.len()
+            ),
+        ),
     }
 }
 

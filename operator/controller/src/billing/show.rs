@@ -34,7 +34,7 @@ pub(super) async fn bills(
 ) -> Result<(), Trouble> {
     let known = known(client).await?;
     let described: HashMap<String, &Agency> = agencies.iter().map(|agency| (agency.name_any(), agency)).collect();
-    for page in outcome.pages.iter().filter(|page| page.kind() == PageKind::Invoice) {
+    for page in outcome.pages.iter().chain(&outcome.credit_notes) {
         let statement = page.statement();
         let Some(agency) = described.get(&statement.agency) else {
             tracing::warn!(
@@ -46,14 +46,15 @@ pub(super) async fn bills(
         let Some(namespace) = agency.namespace_names().into_iter().next() else {
             continue;
         };
-        let name = format!("invoice-{}", page.month());
+        let name = name_of(page);
         let wanted = spec(page, &run.spec.rate_card_ref.name);
         let there = known.get(&(namespace.clone(), name.clone()));
         // What was issued is never written again: the API server refuses any change of it.
         if there.is_none_or(|bill| bill.spec.number.is_none() && bill.spec != wanted) {
             write(client, &namespace, &name, &statement.agency, wanted, now).await?;
         }
-        if outcome.period.interval.start <= now && now < outcome.period.interval.end {
+        let runs = outcome.period.interval.start <= now && now < outcome.period.interval.end;
+        if runs && page.kind() == PageKind::Invoice {
             spent(client, agency, page, outcome).await?;
         }
     }
@@ -61,6 +62,14 @@ pub(super) async fn bills(
         forget_old(client, &known, outcome.period.month).await?;
     }
     Ok(())
+}
+
+/// What its object is called. A month has one bill and any number of credit notes.
+fn name_of(page: &Page) -> String {
+    match (page.credit_for(), page.number()) {
+        (Some(_), Some(number)) => format!("credit-note-{number}"),
+        _ => format!("invoice-{}", page.month()),
+    }
 }
 
 type Known = HashMap<(String, String), Bill>;
@@ -181,14 +190,17 @@ fn spec(page: &Page, rate_card: &str) -> BillSpec {
     BillSpec {
         agency: statement.agency.clone(),
         period: page.month().to_owned(),
-        kind: BillKind::Invoice,
+        kind: match page.kind() {
+            PageKind::CreditNote => BillKind::CreditNote,
+            PageKind::Invoice | PageKind::Closing => BillKind::Invoice,
+        },
         currency: page.currency().to_owned(),
         number: page.number().map(str::to_owned),
         issued_at: page.issued_at().map(str::to_owned),
         digest: page.number().and(page.digest()).map(|digest| digest.to_string()),
         signature: None,
         inputs,
-        credit_for: None,
+        credit_for: page.credit_for().map(str::to_owned),
         subtotal: statement.subtotal.to_string(),
         tax: statement.tax.to_string(),
         total: statement.total.to_string(),

@@ -3,16 +3,17 @@
 use super::BillingSettings;
 use super::gather::Gathered;
 use super::reopen::Earlier;
-use super::report::{Said, Stage, Trouble};
+use super::report::{self, Said, Stage, Trouble};
 use super::show;
-use crate::meter::used;
+use crate::meter::{reconcile, used};
 use jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use maru_crds::{BillingRun, RunAction};
-use maru_lake::{Lake, LakeError, Summing};
-use maru_ledger::{Inputs, Issue, Ledger, Naming, Page};
-use maru_meter::{Checkpoint, Completeness, Exact, Interval, METERED_PLACES, Rounding, Source, UsageRecord, hour_of};
+use maru_lake::{Doubts, Lake, LakeError, Summing};
+use maru_ledger::{Inputs, Issue, Ledger, Metered, Naming, Page, PageKind, Unbilled};
+use maru_meter::{Completeness, Exact, Interval, METERED_PLACES, Rounding, Source, UsageRecord, hour_of};
 use maru_rate::{Month, Period, PriceBook, Rated, Usage, World};
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -22,12 +23,35 @@ const THREADS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
 /// What one run came to.
 pub(super) struct Outcome {
     pub(super) pages: Vec<Page>,
+    /// What was given back of the issued ones since.
+    pub(super) credit_notes: Vec<Page>,
     pub(super) warnings: Vec<String>,
     pub(super) version: Option<u64>,
     pub(super) stage: Stage,
+    /// What was metered and does not stand on the bills as it was; none where nobody looked.
+    pub(super) unbilled: Option<Vec<Unbilled>>,
+    /// How much of what was used was seen; none where it was said before.
+    pub(super) seen: Option<Seen>,
     /// What each agency's month comes to at its end, where that can be said.
     pub(super) forecast: Vec<(String, Exact)>,
     pub(super) period: Period,
+}
+
+/// How much of what was used was seen.
+#[derive(Debug)]
+pub(super) struct Seen {
+    /// Up to when each source is recorded.
+    pub(super) sources: Vec<(&'static str, Timestamp)>,
+    /// The hours of which a meter did not see all.
+    pub(super) doubts: Doubts,
+}
+
+impl Seen {
+    /// In how many hours of all meters as much was seen as this, and no more.
+    pub(super) fn hours(&self, completeness: Completeness) -> usize {
+        let said = self.doubts.values().flat_map(BTreeMap::values);
+        said.filter(|said| **said == completeness).count()
+    }
 }
 
 /// One look at a run: what it came to, shown to the agencies if it is to issue.
@@ -60,6 +84,7 @@ async fn work(
 ) -> Result<(Outcome, Gathered), Trouble> {
     let gathered = Gathered::read(client, &run.spec.rate_card_ref.name).await?;
     let (lake, settings, spec) = (Arc::clone(lake), settings.clone(), run.spec.clone());
+    let looked_at = report::is_billed(run);
     let task = tokio::task::spawn_blocking(move || {
         let book = gathered.book()?;
         let world = gathered.world()?;
@@ -78,7 +103,12 @@ async fn work(
             period,
             now,
         };
-        let outcome = working.outcome(&spec)?;
+        let mut outcome = working.outcome(&spec)?;
+        if outcome.stage == Stage::Issued && !looked_at {
+            outcome.unbilled = Some(working.unbilled(&outcome)?);
+            // Where it was issued and ended before it could say so.
+            outcome.seen = Some(working.seen(outcome.version)?);
+        }
         Ok((outcome, gathered))
     });
     task.await.map_err(|error| Trouble::Failed(error.to_string()))?
@@ -109,29 +139,40 @@ impl<'a> Working<'a> {
         let usage = self.usage(self.period, version, None)?;
         let rated = earlier.reopened.clone().rate(usage, &earlier.carry).map_err(refused)?;
         let closes = self.period.interval.end + grace(&spec.grace)?;
+        let seen = self.seen(version)?;
         if issues && self.now >= closes {
-            if spec.require_complete {
-                self.check_complete(&rated)?;
+            let holes = self.holes(&rated, &seen);
+            if spec.require_complete && !holes.is_empty() {
+                let seen = Box::new(seen);
+                return Err(Trouble::Incomplete { holes, seen });
             }
             return self.issue(&mut ledger, &rated, version);
         }
         Ok(Outcome {
             pages: ledger.draft(&self.settings.issuer, &rated)?,
+            credit_notes: Vec::new(),
             warnings: rated.warnings().to_vec(),
             version,
             stage: if issues { Stage::Open { closes } } else { Stage::Preview },
+            unbilled: None,
+            seen: Some(seen),
             forecast: self.forecast(version, earlier)?,
             period: self.period,
         })
     }
 
     fn issued(&self, pages: Vec<Page>, warnings: Vec<String>) -> Outcome {
+        let (pages, credit_notes): (Vec<Page>, Vec<Page>) =
+            pages.into_iter().partition(|page| page.kind() == PageKind::Invoice);
         let inputs = pages.first().and_then(Page::inputs);
         Outcome {
+            credit_notes,
             version: inputs.and_then(|inputs| inputs.usage_table_version),
             pages,
             warnings,
             stage: Stage::Issued,
+            unbilled: None,
+            seen: None,
             forecast: Vec::new(),
             period: self.period,
         }
@@ -168,6 +209,26 @@ impl<'a> Working<'a> {
         Ok(usage)
     }
 
+    /// What the lake held when the bills were issued, against what stands on them.
+    fn unbilled(&self, outcome: &Outcome) -> Result<Vec<Unbilled>, Trouble> {
+        let mut metered = Metered::new(self.period.interval);
+        if outcome.version.is_some() {
+            let summing = Summing {
+                period: self.period.interval,
+                cuts: Vec::new(),
+                alone: Vec::new(),
+                issued: Vec::new(),
+                version: outcome.version,
+                threads: THREADS,
+            };
+            self.lake.sum(&summing, |record: &UsageRecord| -> Result<(), Trouble> {
+                metered.add(record, self.world);
+                Ok(())
+            })?;
+        }
+        Ok(metered.unbilled(&outcome.pages))
+    }
+
     /// What the month comes to if use goes on as it did in the hours that are over.
     fn forecast(&self, version: Option<u64>, earlier: Earlier<'a>) -> Result<Vec<(String, Exact)>, Trouble> {
         let interval = self.period.interval;
@@ -186,11 +247,11 @@ impl<'a> Working<'a> {
             .collect())
     }
 
-    /// Nothing may be missing: every hour is recorded, and no line has a hole.
-    fn check_complete(&self, rated: &Rated) -> Result<(), Trouble> {
+    /// What is missing where nothing may be: hours that a source has not recorded, and lines with a hole.
+    fn holes(&self, rated: &Rated, seen: &Seen) -> Vec<String> {
         let mut holes = Vec::new();
-        for (source, recorded) in self.recorded()? {
-            if recorded < self.period.interval.end {
+        for (source, recorded) in &seen.sources {
+            if *recorded < self.period.interval.end {
                 holes.push(format!("{source}: recorded up to {recorded}"));
             }
         }
@@ -202,23 +263,26 @@ impl<'a> Working<'a> {
                 }
             }
         }
-        if holes.is_empty() {
-            Ok(())
-        } else {
-            Err(Trouble::Incomplete(holes))
-        }
+        holes
+    }
+
+    fn seen(&self, version: Option<u64>) -> Result<Seen, Trouble> {
+        let doubts = match version {
+            Some(version) => self.lake.doubts(Some(version), self.period.interval)?,
+            None => Doubts::new(),
+        };
+        Ok(Seen {
+            sources: self.recorded()?,
+            doubts,
+        })
     }
 
     /// Up to when each source is recorded: pods and volumes always, a Prometheus where one was ever asked.
     fn recorded(&self) -> Result<Vec<(&'static str, Timestamp)>, Trouble> {
         let mut recorded = Vec::new();
         for source in [Source::Pods, Source::Volumes] {
-            let kept = self.lake.kept(source.name())?;
-            let closed = kept.and_then(|bytes| serde_json::from_slice::<Checkpoint>(&bytes).ok());
-            recorded.push((
-                source.name(),
-                closed.map_or(Timestamp::MIN, |checkpoint| checkpoint.closed()),
-            ));
+            let closed = reconcile::closed(self.lake, source)?;
+            recorded.push((source.name(), closed.unwrap_or(Timestamp::MIN)));
         }
         recorded.extend(used::recorded(self.lake)?.map(|until| (maru_meter::used::SOURCE, until)));
         Ok(recorded)

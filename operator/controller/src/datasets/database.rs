@@ -3,11 +3,12 @@
 use super::Data;
 use super::keys::Keys;
 use super::servers::OpenWay;
+use super::still::Unwritten;
 use maru_apply::credentials::CredentialsError;
 use maru_apply::sql::{Password, Session, SqlError};
 use maru_desire::dataset::{
     CATALOG_SQL, Catalog, DataPlan, DatasetFacts, DatasetNames, FIND_DATABASE_SQL, FoundDatabase, KEPT_SQL, Marker,
-    Part, Placing, Step, credentials_name, place_database, plan_database, written_logins,
+    Part, Placing, Step, credentials_name, drop_database, place_database, plan_database, written_logins,
 };
 use maru_desire::{Problem, Reason, SystemKey};
 use std::collections::BTreeMap;
@@ -57,21 +58,37 @@ impl Data {
         way: &OpenWay,
         mode: Mode,
     ) -> Result<Settled, Unsettled> {
-        // Two sessions at most at a time, of the few that the server gives to the operator.
-        let _place = way.places.acquire().await;
-        let (mut session, mut catalog) = self.open(facts, way, mode).await?;
         let mut failures = Vec::new();
         let mut undone = BTreeMap::new();
         let mut keys = Keys::default();
+        let mark = match mode {
+            Mode::Live => self.mark(facts, way).await,
+            Mode::Ending => None,
+        };
+        if !self.must_be_metered(facts)
+            && let Some(unwritten) = self.unwritten(facts, way, mark.as_ref())
+            && let Some(settled) = self.still_agrees(facts, way, unwritten, &mut keys).await?
+        {
+            return Ok(settled);
+        }
+        // Two sessions at most at a time, of the few that the server gives to the operator.
+        let _place = way.places.acquire().await;
+        let (mut session, mut catalog) = self.open(facts, way, mode).await?;
         for round in 0..ROUNDS {
             let logins = match mode {
                 Mode::Live => self.logins(facts, way, &catalog, &mut keys, &mut failures).await?,
                 Mode::Ending => written_logins(&catalog),
             };
             let left = plan_database(facts, &catalog, &logins);
+            if round == 0 {
+                let always = mode == Mode::Ending || left.drops_roles();
+                self.meter(facts, (&session, &catalog), way, always).await;
+            }
             let failed = !failures.is_empty() && round > 0;
             if left.steps.is_empty() || failed || round + 1 == ROUNDS {
                 self.deliver(facts, way, &catalog, &mut keys, &mut failures).await?;
+                let agrees = left.steps.is_empty() && failures.is_empty() && round == 0;
+                self.agreed(facts, way, mark.filter(|_| agrees), (&catalog, logins, &left));
                 return Ok(Settled {
                     catalog,
                     left,
@@ -87,6 +104,38 @@ impl Data {
             Reason::Deviates,
             "the plan does not come to an end",
         )))
+    }
+
+    /// A database in which nothing was written since it was as planned, if nothing is to be done there now, either.
+    async fn still_agrees(
+        &self,
+        facts: &DatasetFacts<'_>,
+        way: &OpenWay,
+        unwritten: Unwritten,
+        keys: &mut Keys,
+    ) -> Result<Option<Settled>, Unsettled> {
+        let Unwritten { catalog, logins, left } = unwritten;
+        let mut failures = Vec::new();
+        let left = if let Some(left) = left {
+            left
+        } else {
+            let asked = logins.is_none();
+            let logins = match logins {
+                Some(logins) => logins,
+                None => self.logins(facts, way, &catalog, keys, &mut failures).await?,
+            };
+            let left = plan_database(facts, &catalog, &logins);
+            if asked && left.steps.is_empty() && failures.is_empty() {
+                self.asked(facts, way, (&catalog, logins, &left));
+            }
+            left
+        };
+        Ok(left.steps.is_empty().then(|| Settled {
+            catalog,
+            left,
+            failures,
+            undone: BTreeMap::new(),
+        }))
     }
 
     async fn carry_out(
@@ -163,6 +212,25 @@ impl Data {
                 "the database became another dataset's in between",
             )))
         }
+    }
+
+    /// Drops a database, if it is the dataset's, and the roles that were made for it.
+    pub(crate) async fn let_go(&self, facts: &DatasetFacts<'_>, way: &OpenWay) -> Result<(), Unsettled> {
+        let _place = way.places.acquire().await;
+        let mut session = way.way.connect(&facts.server.spec.admin_database).await?;
+        let owner = DatasetNames::new(facts.uid()).owner;
+        let found = session.text(FIND_DATABASE_SQL, &[facts.database, &owner]).await?;
+        let found: FoundDatabase = serde_json::from_str(&found).map_err(|error| SqlError::Answer(error.to_string()))?;
+        let transactions = drop_database(facts, &found).map_err(Unsettled::Problem)?;
+        for system in &facts.dataset.spec.systems {
+            let name = credentials_name(&system.name, facts.namespace(), facts.name());
+            let forgotten = self.credentials.forget(&facts.own_system(&system.name), &name).await;
+            forgotten.map_err(Unsettled::Credentials)?;
+        }
+        for transaction in &transactions {
+            session.run(transaction, &BTreeMap::new()).await?;
+        }
+        Ok(())
     }
 
     async fn place(&self, facts: &DatasetFacts<'_>, way: &OpenWay) -> Result<(), Unsettled> {

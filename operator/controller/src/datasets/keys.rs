@@ -2,10 +2,10 @@
 
 use super::Data;
 use super::database::Unsettled;
-use super::servers::{OpenWay, sslmode};
+use super::servers::OpenWay;
 use k8s_openapi::jiff::Timestamp;
 use maru_apply::credentials::{CredentialsError, WantedCredentials, random};
-use maru_apply::sql::{Password, SqlError};
+use maru_apply::sql::{Password, SqlError, libpq_mode};
 use maru_desire::dataset::{
     Catalog, DatasetFacts, Issued, Login, Logins, Part, WantedUser, credentials_name, may_what, wanted_users,
     written_logins,
@@ -164,7 +164,7 @@ fn wanted(facts: &DatasetFacts<'_>, way: &OpenWay, user: &WantedUser) -> WantedC
         port: spec.port,
         database: facts.database.to_owned(),
         roles: user.roles.clone(),
-        sslmode: sslmode(spec.tls.mode),
+        sslmode: libpq_mode(spec.tls.mode),
         authority: way.authority.clone(),
     }
 }

@@ -3,11 +3,14 @@
 //!
 //! A dataset's turn has its database's whole plan in it, the grants' too, so that nobody else writes there.
 
+mod backups;
 mod database;
 mod keys;
 mod servers;
+mod still;
 mod table;
 mod turn;
+mod usage;
 
 use crate::queue::{FairQueue, Turn};
 use crate::{Settings, Shared};
@@ -56,6 +59,9 @@ struct Data {
     credentials: Credentials,
     events: crate::events::Events,
     verify_every: Duration,
+    backups: backups::Watch,
+    usage: usage::Usage,
+    still: still::Still,
 }
 
 /// Works until `ending`.
@@ -67,6 +73,9 @@ pub(crate) async fn lead(client: Client, shared: Arc<Shared>, settings: Settings
         credentials: Credentials::new(client.clone(), settings.platform.operator_namespace.clone()),
         events: crate::events::Events::new(client.clone()),
         verify_every: settings.verify_data_every,
+        backups: backups::Watch::new(settings.backups.clone()),
+        usage: usage::Usage::new(settings.lake.clone(), settings.read_usage_every),
+        still: still::Still::default(),
         client,
         shared,
     });
@@ -81,6 +90,8 @@ pub(crate) async fn lead(client: Client, shared: Arc<Shared>, settings: Settings
     for _ in 0..WORKERS {
         workers.spawn(work(Arc::clone(&data), settings.turn_timeout * 2, ending.clone()));
     }
+    let looks = settings.look_for_backups_every;
+    workers.spawn(backups::run(Arc::clone(&data), looks, ending.clone()));
     while workers.join_next().await.is_some() {}
 }
 
@@ -227,6 +238,12 @@ impl Data {
 /// The dataset that a grant is of.
 fn dataset_of(grant: &DataGrant) -> SystemKey {
     SystemKey::new(key_of(grant).namespace, grant.spec.dataset_ref.name.clone())
+}
+
+/// Whether a grant is of a dataset: asked of every grant at every turn.
+fn is_of(grant: &DataGrant, dataset: &SystemKey) -> bool {
+    let namespace = grant.metadata.namespace.as_deref().unwrap_or_default();
+    namespace == dataset.namespace && grant.spec.dataset_ref.name == dataset.name
 }
 
 async fn work(data: Arc<Data>, timeout: Duration, ending: CancellationToken) {

@@ -3,7 +3,8 @@
 use kube::Client;
 use maru_apply::credentials::{Credentials, CredentialsError};
 use maru_apply::sql::{Password, Way};
-use maru_crds::{DatabaseServer, DatabaseServerSpec, TlsMode};
+use maru_crds::{DatabaseServer, DatabaseServerSpec};
+use maru_desire::dataset::{ACTIVITY_SQL, Activity, SHARED_SQL, Shared};
 use maru_desire::{Problem, Reason};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,9 +26,13 @@ pub(crate) struct Servers {
 struct Server {
     /// How many sessions the operator may have open.
     places: Arc<Semaphore>,
+    /// Whoever asks for its activity: the others wait for the answer, and do not ask as well.
+    asking: Arc<Semaphore>,
     way: Option<(Instant, Way, Option<String>)>,
     /// Why it did not answer, and when.
     silent: Option<(Instant, Problem)>,
+    /// What it said of writing, and before it was asked.
+    activity: Option<(Instant, Arc<Activity>)>,
 }
 
 /// A way to a server that may be gone now.
@@ -36,6 +41,7 @@ pub(crate) struct OpenWay {
     /// The authority's certificate, PEM.
     pub(crate) authority: Option<String>,
     pub(crate) places: Arc<Semaphore>,
+    pub(crate) asking: Arc<Semaphore>,
 }
 
 /// Why there is no way.
@@ -90,16 +96,19 @@ impl Servers {
             .limits
             .as_ref()
             .map_or(4, |limits| limits.operator_connections);
-        let (places, known) = {
+        let (places, asking, known) = {
             let mut known = self.lock();
             let entry = known.entry(name.clone()).or_insert_with(|| Server {
                 places: Arc::new(Semaphore::new(usize::try_from(most).unwrap_or(4))),
+                asking: Arc::new(Semaphore::new(1)),
                 way: None,
                 silent: None,
+                activity: None,
             });
             let fresh = entry.way.as_ref().filter(|(when, ..)| when.elapsed() < READ_AGAIN);
             (
                 Arc::clone(&entry.places),
+                Arc::clone(&entry.asking),
                 fresh.map(|(_, way, authority)| (way.clone(), authority.clone())),
             )
         };
@@ -112,7 +121,43 @@ impl Servers {
             }
             (way, authority)
         };
-        Ok(OpenWay { way, authority, places })
+        Ok(OpenWay {
+            way,
+            authority,
+            places,
+            asking,
+        })
+    }
+
+    /// What a server says of writing, not longer ago than `fresh`; none where it does not answer, which whoever connects next is told of.
+    pub(crate) async fn activity(
+        &self,
+        name: &str,
+        admin_database: &str,
+        way: &OpenWay,
+        fresh: Duration,
+    ) -> Option<Arc<Activity>> {
+        let _place = way.asking.acquire().await;
+        let last = self.lock().get(name).and_then(|server| server.activity.clone());
+        if let Some((_, activity)) = last.as_ref().filter(|(asked, _)| asked.elapsed() < fresh) {
+            return Some(Arc::clone(activity));
+        }
+        let asked = Instant::now();
+        let _place = way.places.acquire().await;
+        let session = way.way.connect(admin_database).await.ok()?;
+        let activity = Activity::read(&session.text(ACTIVITY_SQL, &[]).await.ok()?).ok()?;
+        let shared = last.and_then(|(_, last)| activity.still_shared(last.shared()));
+        let shared = if let Some(shared) = shared {
+            shared
+        } else {
+            let text = session.text(SHARED_SQL, &[]).await.ok()?;
+            Arc::new(Shared::read(&text, &activity).ok()?)
+        };
+        let activity = Arc::new(activity.with(shared));
+        if let Some(server) = self.lock().get_mut(name) {
+            server.activity = Some((asked, Arc::clone(&activity)));
+        }
+        Some(activity)
     }
 
     async fn read(&self, spec: &DatabaseServerSpec) -> Result<(Way, Option<String>), NoWay> {
@@ -154,15 +199,5 @@ impl Servers {
     fn missing(&self, name: &str, key: &str) -> NoWay {
         let message = format!("the Secret {}/{name} has no key {key}: add it", self.namespace);
         NoWay::Problem(Problem::new(Reason::AdminSecretMissing, message))
-    }
-}
-
-/// A mode as libpq has it.
-pub(crate) const fn sslmode(mode: TlsMode) -> &'static str {
-    match mode {
-        TlsMode::VerifyFull => "verify-full",
-        TlsMode::VerifyCa => "verify-ca",
-        TlsMode::Require => "require",
-        TlsMode::Disable => "disable",
     }
 }

@@ -9,9 +9,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::Resource;
 use kube::api::{Api, PostParams};
 use maru_apply::credentials::CredentialsError;
-use maru_crds::{DataGrant, DataGrantStatus, DatabaseServer, Dataset, DatasetStatus, DeletionPolicy};
+use maru_crds::{DataGrant, DataGrantStatus, DatabaseServer, Dataset, DatasetStatus};
 use maru_desire::dataset::{
-    Consent, DatasetFacts, Part, SERVER_SQL, Seen, ServerFacts, ServerLook, database_name, report_dataset,
+    Consent, DatasetFacts, Part, SERVER_SQL, Seen, ServerFacts, ServerLook, database_name, goes, report_dataset,
     report_grant, report_grant_without_dataset, report_held, report_server, report_unplaced,
 };
 use maru_desire::{Problem, Reason, SystemKey};
@@ -100,9 +100,10 @@ impl Data {
     }
 
     async fn dataset_turn(&self, key: &SystemKey) -> Result<Turn, DataError> {
-        let grants = self.known.grants.all(|_, grant| super::dataset_of(grant) == *key);
+        let grants = self.known.grants.all(|_, grant| super::is_of(grant, key));
         let grants: Vec<DataGrant> = grants.into_iter().map(|(_, grant)| grant.as_ref().clone()).collect();
         let Some(dataset) = self.known.datasets.get(key) else {
+            self.still.forget(key);
             let problem = Problem::new(
                 Reason::DatasetMissing,
                 format!("there is no Dataset {key}: the grant takes effect when it is there"),
@@ -261,8 +262,12 @@ impl Data {
                 "rights that nobody asked for were taken away"
             );
         }
-        self.write_dataset(key, &gathered.dataset, report_dataset(&facts, seen, &now()))
-            .await?;
+        self.write_dataset(
+            key,
+            &gathered.dataset,
+            report_dataset(&facts, seen, &self.backups.facts(key), &now()),
+        )
+        .await?;
         self.report_grants(&gathered.grants, |grant| {
             let part = Part::Grant(grant.metadata.uid.clone().unwrap_or_default());
             self.shared.metrics.undone("DataGrant", undone_of(&part));
@@ -297,7 +302,7 @@ impl Data {
         Ok(Turn::Again(TRY_AGAIN))
     }
 
-    /// The object goes. Others' rights to its data end; the data stays.
+    /// The object goes. Others' rights to its data end; the data stays, unless it was said in time that it goes too.
     async fn ending(&self, key: &SystemKey, gathered: &Gathered) -> Result<Turn, DataError> {
         let dataset = gathered.dataset.as_ref();
         let api = Api::<Dataset>::namespaced(self.client.clone(), &key.namespace);
@@ -305,22 +310,14 @@ impl Data {
             take_off(&api, dataset).await?;
             return Ok(Turn::Done);
         }
-        let recorded = dataset.status.as_ref().and_then(|status| status.deletion_policy);
-        if dataset.spec.deletion_policy == DeletionPolicy::Delete && recorded == Some(DeletionPolicy::Delete) {
-            let message = "deletionPolicy Delete makes a last backup first, and backups are not carried out by this version: set \
-                           deletionPolicy to Retain, and drop the database by hand when its data is safe";
-            let problem = Problem::new(Reason::BackupMissing, message);
-            self.write_dataset(key, &gathered.dataset, report_held(dataset, &problem, &now()))
-                .await?;
-            return Ok(Turn::Again(TRY_AGAIN));
-        }
+        let placed = dataset.status.as_ref().is_some_and(|status| status.database.is_some());
+        let goes = goes(dataset) && placed;
         let alone = Gathered {
             dataset: Arc::clone(&gathered.dataset),
             grants: Vec::new(),
             systems: gathered.systems.clone(),
             agency: gathered.agency.clone(),
         };
-        let placed = dataset.status.as_ref().is_some_and(|status| status.database.is_some());
         if placed
             && let Err((problem, _)) = self.settled(&alone, Mode::Ending).await?
             && (problem.reason.is_of_the_way() || problem.reason == Reason::SqlRefused)
@@ -334,11 +331,41 @@ impl Data {
             .await?;
             return Ok(Turn::Again(TRY_AGAIN));
         }
+        if goes && let Some(problem) = self.backups.awaited(key, dataset, now().0) {
+            self.write_dataset(key, &gathered.dataset, report_held(dataset, &problem, &now()))
+                .await?;
+            return Ok(Turn::Again(TRY_AGAIN));
+        }
+        if goes && let Some(problem) = self.drop_database(gathered).await? {
+            self.write_dataset(key, &gathered.dataset, report_held(dataset, &problem, &now()))
+                .await?;
+            return Ok(Turn::Again(TRY_AGAIN));
+        }
         take_off(&api, dataset).await?;
         Ok(Turn::Done)
     }
 
-    async fn write_dataset(
+    /// The data goes: it was backed up and the backup restored. What stands in the way, where something does.
+    async fn drop_database(&self, gathered: &Gathered) -> Result<Option<Problem>, DataError> {
+        let server = match self.server_of(gathered) {
+            Ok(server) => server,
+            Err(problem) => return Ok(Some(problem)),
+        };
+        let way = match self.servers.way(&server).await {
+            Ok(way) => way,
+            Err(NoWay::Problem(problem)) => return Ok(Some(problem)),
+            Err(NoWay::Unavailable(error)) => return Err(error.into()),
+        };
+        let database = database_of(&gathered.dataset);
+        let facts = gathered.facts(&server, &database);
+        Ok(match self.let_go(&facts, &way).await {
+            Ok(()) => None,
+            Err(Unsettled::Problem(problem)) => Some(problem),
+            Err(Unsettled::Credentials(error)) => return Err(error.into()),
+        })
+    }
+
+    pub(super) async fn write_dataset(
         &self,
         key: &SystemKey,
         dataset: &Arc<Dataset>,
@@ -415,7 +442,7 @@ impl Gathered {
 }
 
 /// The database of a dataset: the one it adopts, the one it has, or the one that it will be given.
-fn database_of(dataset: &Dataset) -> String {
+pub(super) fn database_of(dataset: &Dataset) -> String {
     let adopted = dataset.spec.adopt.as_ref().map(|adopt| adopt.database.clone());
     let known = dataset.status.as_ref().and_then(|status| status.database.clone());
     adopted.or(known).unwrap_or_else(|| {

@@ -1,8 +1,9 @@
 //! The endpoint for use that systems report themselves: `POST /v1/events`, CloudEvents as JSON, one or a batch.
 //!
-//! It answers when the data is durable, so a sender that got no answer sends again: an event counts once by its source and id.
+//! With a certificate it is encrypted, and takes up a renewed one by itself. It answers when the data is durable, so a sender that got no answer sends again: an event counts once by its source and id.
 
 mod sender;
+mod tls;
 mod writer;
 
 pub use sender::AUDIENCE;
@@ -21,6 +22,7 @@ use maru_lake::Lake;
 use maru_meter::events::{CloudEvent, SOURCE, Sender, record};
 use sender::{SenderError, Senders};
 use serde::Serialize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use writer::{WriteError, Writer};
@@ -56,12 +58,13 @@ struct Refused {
     reason: String,
 }
 
-/// Serves until `shutdown`.
+/// Serves until `shutdown`. `certificate` is a folder with `tls.crt` and `tls.key`; without one it is plain HTTP.
 ///
 /// # Errors
-/// Where the listener fails.
+/// Where the listener fails, or the certificate cannot be read.
 pub async fn serve(
     listener: tokio::net::TcpListener,
+    certificate: Option<PathBuf>,
     client: Client,
     lake: Arc<Lake>,
     metrics: Arc<Metrics>,
@@ -76,6 +79,9 @@ pub async fn serve(
         .route("/v1/events", post(take))
         .layer(DefaultBodyLimit::max(MOST_BYTES))
         .with_state(Arc::new(ingest));
+    if let Some(folder) = certificate {
+        return tls::serve(listener, app, &folder, shutdown).await;
+    }
     axum::serve(listener, app)
         .with_graceful_shutdown(shutdown.cancelled_owned())
         .await

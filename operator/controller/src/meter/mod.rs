@@ -7,6 +7,7 @@
 mod cluster;
 mod follow;
 mod prometheus;
+pub mod reconcile;
 mod source;
 pub mod used;
 

@@ -374,8 +374,7 @@ where
                 .get_or_create(&labels)
                 .set(i64::try_from(figure).unwrap_or(i64::MAX));
         }
-        let closed = self.book.closed().as_second();
-        self.metrics.metering_closed.get_or_create(&labels).set(closed);
+        self.metrics.is_closed(labels.source, self.book.closed().as_second());
     }
 }
 

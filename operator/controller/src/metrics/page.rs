@@ -1,6 +1,9 @@
 //! `docs/metrics.md` is held against what `/metrics` serves.
 
-use super::{BillingLabels, KindLabels, Metrics, ReconcileLabels, RecordLabels, SourceLabels, WriteLabels};
+use super::{
+    BackupLabels, BillingLabels, CompletenessLabels, DisagreementLabels, KindLabels, Metrics, ReconcileLabels,
+    RecordLabels, SourceLabels, WriteLabels,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
@@ -24,6 +27,9 @@ fn filled() -> Metrics {
         metering_objects,
         metering_waiting,
         metering_closed,
+        reconciliation_findings,
+        doubtful_hours,
+        backups,
         billing_turns,
     } = &metrics;
     let (kind, outcome, source) = ("Agency", "Done", "pods");
@@ -33,11 +39,20 @@ fn filled() -> Metrics {
     for family in [drift_healed, deviations_undone, watch_errors] {
         family.get_or_create(&KindLabels { kind }).inc();
     }
+    backups.get_or_create(&BackupLabels { outcome }).inc();
     billing_turns.get_or_create(&BillingLabels { outcome }).inc();
     objects.get_or_create(&KindLabels { kind }).set(1);
     for family in [usage_records, metering_failures] {
         family.get_or_create(&RecordLabels { source, outcome }).inc();
     }
+    let completeness = "Missing";
+    doubtful_hours
+        .get_or_create(&CompletenessLabels { completeness })
+        .set(1);
+    let disagreement = "Unmetered";
+    reconciliation_findings
+        .get_or_create(&DisagreementLabels { disagreement })
+        .set(1);
     for family in [metering_objects, metering_waiting, metering_closed] {
         family.get_or_create(&SourceLabels { source }).set(1);
     }

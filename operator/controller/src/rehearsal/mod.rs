@@ -291,7 +291,14 @@ impl Rehearsal {
 
     fn release(&mut self, owner: &Owner) {
         self.released.insert(owner.clone());
-        let wake = self.world.released(owner);
+        let uid = match owner {
+            Owner::Agency { name } => self.world.agency(name).and_then(|known| known.metadata.uid.clone()),
+            Owner::System { namespace, name } => {
+                let known = self.world.system(&SystemKey::new(namespace.as_str(), name.as_str()));
+                known.and_then(|known| known.metadata.uid.clone())
+            }
+        };
+        let wake = self.world.released(owner, uid.as_deref());
         self.wake(wake);
     }
 

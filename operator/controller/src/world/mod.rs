@@ -255,13 +255,26 @@ impl World {
         wake
     }
 
-    /// Forgets a system that a write released for good.
-    pub(crate) fn released(&self, owner: &Owner) -> Wake {
+    /// Forgets an owner with this UID that is gone for good. One of the same name that was made since stays: the watch may have told of it
+    /// before the answer came.
+    pub(crate) fn released(&self, owner: &Owner, uid: Option<&str>) -> Wake {
+        let mut state = self.write();
         match owner {
-            Owner::Agency { name } => self.write().remove_agency(name),
-            Owner::System { namespace, name } => self
-                .write()
-                .remove_system(&SystemKey::new(namespace.as_str(), name.as_str())),
+            Owner::Agency { name } => {
+                let known = state.primaries.agencies.get(name);
+                if known.is_some_and(|known| known.metadata.uid.as_deref() != uid) {
+                    return Vec::new();
+                }
+                state.remove_agency(name)
+            }
+            Owner::System { namespace, name } => {
+                let key = SystemKey::new(namespace.as_str(), name.as_str());
+                let known = state.primaries.systems.get(&key);
+                if known.is_some_and(|known| known.metadata.uid.as_deref() != uid) {
+                    return Vec::new();
+                }
+                state.remove_system(&key)
+            }
         }
     }
 
@@ -488,4 +501,47 @@ fn bound_namespaces(agency: &Agency) -> BTreeSet<String> {
         .flat_map(|status| &status.namespaces)
         .map(|namespace| namespace.name.clone())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn agency(uid: &str, version: &str) -> Agency {
+        let metadata = json!({"name": "nts", "uid": uid, "resourceVersion": version});
+        serde_json::from_value(json!({
+            "apiVersion": "maru.dev/v1alpha1", "kind": "Agency", "metadata": metadata,
+            "spec": {"displayName": {"en": "Tax"}, "tier": "Central", "securityGrade": "Moderate"},
+        }))
+        .unwrap()
+    }
+
+    fn system(uid: &str, version: &str) -> AgencySystem {
+        let metadata = json!({"name": "tax", "namespace": "nts", "uid": uid, "resourceVersion": version});
+        serde_json::from_value(json!({
+            "apiVersion": "maru.dev/v1alpha1", "kind": "AgencySystem", "metadata": metadata,
+            "spec": {"displayName": {"en": "Tax"}, "external": {"location": "elsewhere"}},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn an_answer_that_says_that_one_is_gone_takes_none_away_that_was_made_since() {
+        let world = World::new(Platform::default());
+        let (nts, tax) = (agency_owner("nts"), system_owner(&SystemKey::new("nts", "tax")));
+        world.on_agency(Event::Apply(agency("old", "1")));
+        world.on_system(Event::Apply(system("old", "2")));
+        // The watch is faster than the answer to the write that let the old ones go.
+        world.on_agency(Event::Delete(agency("old", "3")));
+        world.on_agency(Event::Apply(agency("new", "5")));
+        world.on_system(Event::Delete(system("old", "4")));
+        world.on_system(Event::Apply(system("new", "6")));
+        assert!(world.released(&nts, Some("old")).is_empty());
+        assert!(world.released(&tax, Some("old")).is_empty());
+        assert!(world.agency("nts").is_some() && world.system(&SystemKey::new("nts", "tax")).is_some());
+        world.released(&nts, Some("new"));
+        world.released(&tax, Some("new"));
+        assert!(world.agency("nts").is_none() && world.system(&SystemKey::new("nts", "tax")).is_none());
+    }
 }
