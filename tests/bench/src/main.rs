@@ -1,7 +1,11 @@
 //! Benchmarks: what is measured, beside what was promised. `make bench AREA=02`.
 
+#[cfg(any(feature = "area-01", feature = "area-04"))]
+mod bare;
 #[cfg(feature = "area-02")]
 mod billing;
+#[cfg(feature = "area-04")]
+mod data;
 #[cfg(feature = "area-01")]
 mod ground;
 #[cfg(feature = "area-05")]
@@ -11,6 +15,8 @@ mod kept;
 mod lake;
 #[cfg(any(feature = "area-01", feature = "area-02", feature = "area-03"))]
 mod memory;
+#[cfg(any(feature = "area-01", feature = "area-04"))]
+mod operator;
 #[cfg(feature = "area-02")]
 mod report;
 #[cfg(feature = "area-02")]
@@ -43,6 +49,9 @@ struct Args {
     #[cfg(feature = "area-03")]
     #[command(flatten)]
     lake: lake::Sizes,
+    #[cfg(feature = "area-04")]
+    #[command(flatten)]
+    data: data::Sizes,
     #[cfg(feature = "area-05")]
     #[command(flatten)]
     installing: installing::Parts,
@@ -62,6 +71,10 @@ enum Area {
     #[cfg(feature = "area-03")]
     #[value(name = "03")]
     Lake,
+    /// Datasets and their grants.
+    #[cfg(feature = "area-04")]
+    #[value(name = "04")]
+    Data,
     /// The main job: image, installation, handover, the story.
     #[cfg(feature = "area-05")]
     #[value(name = "05")]
@@ -93,6 +106,8 @@ fn measured(args: &Args) -> Result<bool, Box<dyn Error>> {
         Area::Billing => billing::run(args.months)?,
         #[cfg(feature = "area-03")]
         Area::Lake => lake::run(&args.lake)?,
+        #[cfg(feature = "area-04")]
+        Area::Data => data::measure(args.data)?,
         #[cfg(feature = "area-05")]
         Area::Installing => installing::measure(args.installing)?,
     };

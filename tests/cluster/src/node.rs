@@ -138,12 +138,12 @@ no_sync = true
 fn kubelet(number: u8, layout: &Layout, network: &Network, options: &ClusterOptions) -> Result<Service, ClusterError> {
     let resolv_conf = layout.config("resolv.conf");
     write(&resolv_conf, &format!("nameserver {DNS}\n"))?;
-    // The disk may be nearly full: that is no reason to evict a test's pods or to drop its images.
+    // The disk may be nearly full: that is no reason to evict a test's pods or to drop its images. A share of a large disk would be gigabytes.
     let nearly_none = json!({
         "memory.available": "50Mi",
-        "nodefs.available": "1%",
+        "nodefs.available": "100Mi",
         "nodefs.inodesFree": "1%",
-        "imagefs.available": "1%",
+        "imagefs.available": "100Mi",
     });
     let configuration = json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",

@@ -27,7 +27,9 @@ pub(crate) fn postgres(parts: &Parts) -> Outcome<Postgres> {
         ],
         ..PostgresOptions::default()
     })?;
-    let role = format!("CREATE ROLE maru_admin LOGIN CREATEROLE CREATEDB PASSWORD '{ADMIN_PASSWORD}'");
+    let role = format!(
+        "CREATE ROLE maru_admin LOGIN CREATEROLE CREATEDB PASSWORD '{ADMIN_PASSWORD}'; CREATE EXTENSION pg_stat_statements; GRANT pg_read_all_stats TO maru_admin"
+    );
     server.sql("postgres", &role)?;
     server.create_database("ledger")?;
     println!("     PostgreSQL answers at {host}:{}", server.port());

@@ -14,8 +14,8 @@ pub(crate) struct Certificates {
 }
 
 impl Certificates {
-    /// For a server that is reached as `localhost` and `127.0.0.1`.
-    pub(crate) fn make() -> Result<Self, PostgresError> {
+    /// For a server that is reached as `localhost` and `127.0.0.1`; `over`: its time is over.
+    pub(crate) fn make(over: bool) -> Result<Self, PostgresError> {
         let mut params = CertificateParams::default();
         params
             .distinguished_name
@@ -31,6 +31,10 @@ impl Certificates {
         params
             .subject_alt_names
             .push(SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+        if over {
+            params.not_before = rcgen::date_time_ymd(2019, 1, 1);
+            params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        }
         let key = KeyPair::generate()?;
         Ok(Self {
             authority,

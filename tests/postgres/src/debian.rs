@@ -6,10 +6,10 @@ use std::process::{Command, Stdio};
 
 use crate::error::{Doing, PostgresError};
 
-const PACKAGE: &str = "postgresql-15";
+const PACKAGES: [&str; 2] = ["postgresql-15", "postgresql-15-pgaudit"];
 const VERSIONS: &str = "/usr/lib/postgresql";
 
-/// The folder with `initdb` and `postgres`. As root the package is installed when it is missing.
+/// The folder with `initdb` and `postgres`. As root the packages are installed when one is missing.
 pub(crate) fn programs() -> Result<PathBuf, PostgresError> {
     if let Some(folder) = newest() {
         return Ok(folder);
@@ -17,7 +17,7 @@ pub(crate) fn programs() -> Result<PathBuf, PostgresError> {
     if rustix::process::geteuid().is_root() {
         install()?;
     }
-    newest().ok_or(PostgresError::Missing(PACKAGE))
+    newest().ok_or_else(|| PostgresError::Missing(PACKAGES.join(" ")))
 }
 
 fn newest() -> Option<PathBuf> {
@@ -25,7 +25,7 @@ fn newest() -> Option<PathBuf> {
     fs::read_dir(VERSIONS)
         .ok()?
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.join("bin/postgres").is_file())
+        .filter(|path| path.join("bin/postgres").is_file() && path.join("lib/pgaudit.so").is_file())
         .max_by_key(|path| version(path))
         .map(|path| path.join("bin"))
 }
@@ -38,7 +38,8 @@ fn install() -> Result<(), PostgresError> {
         fs::create_dir_all(folder).doing(|| format!("making {}", folder.display()))?;
         fs::write(settings, "create_main_cluster = false\n").doing(|| format!("writing {}", settings.display()))?;
     }
-    let install = ["install", "-y", "--no-install-recommends", PACKAGE];
+    let mut install = vec!["install", "-y", "--no-install-recommends"];
+    install.extend(PACKAGES);
     if apt(&install).is_ok() {
         return Ok(());
     }

@@ -7,7 +7,7 @@ use std::io;
 pub enum PostgresError {
     /// PostgreSQL is not installed and cannot be installed from here.
     #[error("PostgreSQL is not installed: as root, apt-get install --no-install-recommends {0}")]
-    Missing(&'static str),
+    Missing(String),
     /// A file, folder or process refused.
     #[error("{doing}: {source}")]
     Io {

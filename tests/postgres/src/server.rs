@@ -33,7 +33,9 @@ echo $server >"$folder/server.pid"
 read -r word
 kill -QUIT $server 2>/dev/null
 wait $server
-[ "$word" = keep ] || rm -rf "$folder"
+[ "$word" = keep ] && exit
+umount "$folder/data" 2>/dev/null
+rm -rf "$folder"
 "#;
 
 /// What kind of server.
@@ -41,6 +43,10 @@ wait $server
 pub struct PostgresOptions {
     /// Connections are refused unless they are encrypted; the authority's certificate is in [`Postgres::authority`].
     pub tls: bool,
+    /// With `tls`: the time of the server's certificate is over.
+    pub certificate_over: bool,
+    /// The data is on a disk of its own with so many MiB, for which one must be root.
+    pub disk_mib: Option<u32>,
     /// Further settings, such as `("max_connections", "20")`.
     pub settings: Vec<(String, String)>,
 }
@@ -71,7 +77,15 @@ pub fn shared() -> &'static Postgres {
 impl Postgres {
     /// Makes a cluster of databases in a new folder and starts it; returns when it takes connections.
     pub fn start(options: &PostgresOptions) -> Result<Self, PostgresError> {
-        let mut server = Self {
+        let mut server = Self::prepared(options)?;
+        server.initialise()?;
+        server.run()?;
+        Ok(server)
+    }
+
+    /// A folder without data.
+    fn prepared(options: &PostgresOptions) -> Result<Self, PostgresError> {
+        Ok(Self {
             programs: debian::programs()?,
             options: options.clone(),
             port: free_port()?,
@@ -80,10 +94,7 @@ impl Postgres {
                 .prefix("maru-postgres-")
                 .tempdir()
                 .doing(|| "making a folder".to_owned())?,
-        };
-        server.initialise()?;
-        server.run()?;
-        Ok(server)
+        })
     }
 
     /// Where a database is, with the name and password of the superuser.
@@ -145,6 +156,53 @@ impl Postgres {
         self.run()
     }
 
+    /// A second server that follows this one, and takes no writes until it is promoted.
+    pub fn replica(&self) -> Result<Self, PostgresError> {
+        let mut replica = Self::prepared(&self.options)?;
+        replica.give_to_server()?;
+        let mut copy = replica.as_server("pg_basebackup");
+        copy.args([
+            "--write-recovery-conf",
+            "--wal-method=stream",
+            "--checkpoint=fast",
+            "--no-sync",
+        ]);
+        copy.arg("-D").arg(replica.data()).arg("-d").arg(self.url("postgres"));
+        debian::finish(&mut copy)?;
+        replica.run()?;
+        Ok(replica)
+    }
+
+    /// A follower becomes a server of its own.
+    pub fn promote(&self) -> Result<(), PostgresError> {
+        self.sql("postgres", "SELECT pg_promote()").map(drop)
+    }
+
+    /// Gives the server a certificate whose time has come, of a new authority.
+    pub fn renew_certificate(&self) -> Result<(), PostgresError> {
+        self.certify(false)?;
+        self.give_to_server()?;
+        self.sql("postgres", "SELECT pg_reload_conf()").map(drop)
+    }
+
+    /// Fills the disk but for some MiB, see [`PostgresOptions::disk_mib`]; gives the file that does, which may be deleted.
+    pub fn fill_disk(&self, left_mib: u64) -> Result<PathBuf, PostgresError> {
+        let file = self.data().join("filler");
+        let room = rustix::fs::statvfs(self.data()).map_err(io::Error::from);
+        let room = room.doing(|| "asking for room".to_owned())?;
+        let bytes = (room.f_bavail * room.f_frsize).saturating_sub(left_mib << 20);
+        let made = fs::File::create(&file).and_then(|made| {
+            Ok(rustix::fs::fallocate(
+                made,
+                rustix::fs::FallocateFlags::empty(),
+                0,
+                bytes,
+            )?)
+        });
+        made.doing(|| format!("filling {}", file.display()))?;
+        Ok(file)
+    }
+
     fn end(&mut self, word: &[u8]) -> Result<(), PostgresError> {
         let Some(mut keeper) = self.keeper.take() else {
             return Ok(());
@@ -164,13 +222,14 @@ impl Postgres {
         let password = folder.join("password");
         write(&password, PASSWORD)?;
         if self.options.tls {
-            let certificates = Certificates::make()?;
-            write(&folder.join("authority.crt"), &certificates.authority)?;
-            write(&folder.join("server.crt"), &certificates.certificate)?;
-            write(&folder.join("server.key"), &certificates.key)?;
-            let key = folder.join("server.key");
-            fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600))
-                .doing(|| format!("locking {}", key.display()))?;
+            self.certify(self.options.certificate_over)?;
+        }
+        if let Some(size) = self.options.disk_mib {
+            fs::create_dir(self.data()).doing(|| "making the data's folder".to_owned())?;
+            let size = format!("size={size}m");
+            let mut mount = Command::new("mount");
+            mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(self.data());
+            debian::finish(&mut mount)?;
         }
         self.give_to_server()?;
         let mut initdb = self.as_server("initdb");
@@ -182,6 +241,10 @@ impl Postgres {
             "-U",
             SUPERUSER,
         ]);
+        if self.options.disk_mib.is_some() {
+            // A server whose log of writes finds no room ends itself; the log has a disk of its own, as good servers have it.
+            initdb.arg("--waldir").arg(folder.join("wal"));
+        }
         initdb.arg("--pwfile").arg(&password).arg("-D").arg(self.data());
         debian::finish(&mut initdb)?;
         if self.options.tls {
@@ -191,6 +254,17 @@ impl Postgres {
             )?;
         }
         self.give_to_server()
+    }
+
+    fn certify(&self, over: bool) -> Result<(), PostgresError> {
+        let folder = self.folder.path();
+        let certificates = Certificates::make(over)?;
+        write(&folder.join("authority.crt"), &certificates.authority)?;
+        write(&folder.join("server.crt"), &certificates.certificate)?;
+        write(&folder.join("server.key"), &certificates.key)?;
+        let key = folder.join("server.key");
+        fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .doing(|| format!("locking {}", key.display()))
     }
 
     fn run(&mut self) -> Result<(), PostgresError> {
@@ -211,6 +285,11 @@ impl Postgres {
         ]);
         let mut settings = vec![
             ("listen_addresses".to_owned(), "127.0.0.1".to_owned()),
+            // As a platform would have it that audits and meters.
+            (
+                "shared_preload_libraries".to_owned(),
+                "pgaudit,pg_stat_statements".to_owned(),
+            ),
             ("unix_socket_directories".to_owned(), folder.display().to_string()),
         ];
         if self.options.tls {

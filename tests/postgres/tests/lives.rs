@@ -26,6 +26,7 @@ fn a_server_with_tls_refuses_who_does_not_encrypt() {
     let options = PostgresOptions {
         tls: true,
         settings: vec![("max_connections".to_owned(), "7".to_owned())],
+        ..PostgresOptions::default()
     };
     let server = Postgres::start(&options).unwrap();
     assert_eq!(

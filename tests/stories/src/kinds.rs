@@ -6,6 +6,7 @@ use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use kube::runtime::{conditions::is_crd_established, wait::await_condition};
 use kube::{Client, ResourceExt};
 use maru_crds::manifests;
+use serde_json::json;
 
 /// Applies the definitions of all kinds and waits until the API server serves them.
 pub async fn install_kinds(client: &Client) {
@@ -32,10 +33,30 @@ pub async fn delete_kinds(client: &Client) {
         eventually(&format!("{name} to be gone"), 30, async || {
             match api.get_opt(&name).await.unwrap() {
                 None => Ok(()),
-                Some(left) => Err(format!("{:?}", left.status)),
+                Some(left) => {
+                    look_again(&api, &left).await;
+                    Err(format!("{:?}", left.status))
+                }
             }
         })
         .await;
+    }
+}
+
+/// Where the API server could not list the objects of a kind that goes, it waits longer each time until it tries again, up to a quarter of an hour; a
+/// change of the definition makes it try at once.
+async fn look_again(api: &Api<CustomResourceDefinition>, left: &CustomResourceDefinition) {
+    let conditions = left.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let mut failed = conditions.filter(|one| one.reason.as_deref() == Some("InstanceDeletionFailed"));
+    if failed.next().is_some() {
+        let version = left.resource_version().unwrap_or_default();
+        let patch = json!({"metadata": {"annotations": {"maru.dev/look-again": version}}});
+        let patched = api
+            .patch(&left.name_any(), &PatchParams::default(), &Patch::Merge(patch))
+            .await;
+        // It may be gone by now.
+        drop(patched);
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     }
 }
 

@@ -10,22 +10,26 @@
     reason = "a helper that fails is a story that fails"
 )]
 
+mod cut;
 pub mod data;
 mod faults;
 mod installed;
 mod kinds;
 mod look;
 mod meters;
+mod months;
 mod operator;
 mod programs;
 mod words;
 
+pub use cut::Cut;
 pub use faults::{Fault, Faults};
 pub use installed::{Helm, RELEASE_NAMESPACE, chart, operator_config, start_installed};
 pub use kinds::{delete_kinds, install_kinds};
 pub use look::{Snapshot, eventually, snapshot, uid_of, versions};
 pub use meters::Meters;
-pub use operator::Operator;
+pub use months::{Billing, it_is};
+pub use operator::{Operator, among_crashes};
 pub use programs::programs;
 pub use words::{HELLO, agency, agency_ready, apply, delete, is_gone, ready_reason, system, system_ready};
 

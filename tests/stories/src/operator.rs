@@ -4,6 +4,7 @@ use crate::Faults;
 use kube::Config;
 use kube::client::ClientBuilder;
 use maru_controller::{Health, Metrics, Settings};
+use maru_test_cluster::Cluster;
 use std::fmt;
 use std::sync::Arc;
 use tokio::runtime::Runtime;
@@ -87,6 +88,23 @@ impl Drop for Operator {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
+        }
+    }
+}
+
+/// Runs an operator that crashes whenever `faults` say so and is started again, until `story` has ended. Gives it, and how often it crashed.
+pub async fn among_crashes(cluster: &Cluster, faults: &Faults, story: impl Future<Output = ()>) -> (Operator, u32) {
+    let start = || Operator::start(&cluster.config(), Settings::default(), faults);
+    let (mut operator, mut crashes) = (start(), 0);
+    tokio::pin!(story);
+    loop {
+        tokio::select! {
+            () = &mut story => return (operator, crashes),
+            () = faults.crash() => {
+                operator.kill();
+                crashes += 1;
+                operator = start();
+            }
         }
     }
 }

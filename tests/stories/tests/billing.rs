@@ -7,59 +7,14 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, ListParams, PostParams};
 use kube::{Client, Config, ResourceExt};
-use maru_controller::Metrics;
-use maru_controller::billing::{self, BillingSettings};
 use maru_crds::{Agency, AgencySystem, Bill, BillingRun, RateCard};
 use maru_lake::Lake;
 use maru_meter::UsageRecord;
-use maru_stories::{agency, cluster_with_kinds, eventually, system};
+use maru_stories::{Billing, agency, cluster_with_kinds, eventually, it_is, system};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
-use tokio::runtime::Runtime;
-use tokio_util::sync::CancellationToken;
-
-static NOW: AtomicI64 = AtomicI64::new(0);
-
-fn clock() -> Timestamp {
-    Timestamp::from_second(NOW.load(Ordering::SeqCst)).unwrap()
-}
-
-fn it_is(time: &str) {
-    NOW.store(time.parse::<Timestamp>().unwrap().as_second(), Ordering::SeqCst);
-}
-
-/// Billing by itself; dropping it ends it as SIGKILL does.
-struct Billing(Option<Runtime>);
-
-impl Billing {
-    fn start(config: &Config, lake: &Path, ledger: &str) -> Self {
-        let runtime = Runtime::new().unwrap();
-        let client = {
-            let _inside = runtime.enter();
-            Client::try_from(config.clone()).unwrap()
-        };
-        let lake = std::thread::scope(|scope| scope.spawn(|| Arc::new(Lake::open(lake).unwrap())).join().unwrap());
-        let settings = BillingSettings {
-            look_every: Duration::from_millis(100),
-            clock,
-            leads: |_| true,
-            ..BillingSettings::into_ledger(ledger.to_owned())
-        };
-        let (metrics, shutdown) = (Arc::new(Metrics::default()), CancellationToken::new());
-        runtime.spawn(billing::run(client, lake, settings, metrics, shutdown));
-        Self(Some(runtime))
-    }
-}
-
-impl Drop for Billing {
-    fn drop(&mut self) {
-        self.0.take().unwrap().shutdown_background();
-    }
-}
 
 fn card(name: &str, price: &str) -> Value {
     json!({
@@ -109,6 +64,32 @@ fn use_some(lake: &Path) {
     let append = || Lake::open(lake).unwrap().append(&records).unwrap();
     let appended = std::thread::scope(|scope| scope.spawn(append).join().unwrap());
     assert_eq!(appended.added, 22);
+}
+
+/// A file that a writer left behind some days ago.
+fn left_behind(lake: &Path, days: u64) -> PathBuf {
+    let path = lake.join(format!("day=2026-10-01/part-{days}.parquet"));
+    std::fs::write(&path, "PAR1").unwrap();
+    let then = std::time::SystemTime::now() - Duration::from_secs(days * 24 * 3600 + 60);
+    std::fs::File::options()
+        .write(true)
+        .open(&path)
+        .unwrap()
+        .set_modified(then)
+        .unwrap();
+    path
+}
+
+/// An hour in which nothing was used is known as well as this.
+fn an_hour_is(lake: &Path, completeness: &str) {
+    let start: Timestamp = "2026-10-05T04:00:00Z".parse().unwrap();
+    let record = UsageRecord {
+        quantity: "0".parse().unwrap(),
+        completeness: completeness.parse().unwrap(),
+        ..used("nts", start)
+    };
+    let append = || Lake::open(lake).unwrap().append(&[record]).unwrap();
+    std::thread::scope(|scope| scope.spawn(append).join().unwrap());
 }
 
 async fn create<K>(client: &Client, object: &Value)
@@ -292,6 +273,14 @@ async fn it_is_issued_once(config: &Config, client: &Client, lake: &Path, ledger
     assert_eq!((status.bills, status.total.as_deref()), (Some(2), Some("9350")));
     assert_eq!(status.first_number.as_deref(), Some("2026-000001"));
     assert_eq!(status.last_number.as_deref(), Some("2026-000002"));
+    assert_eq!(status.doubtful_hours, [], "the hole is closed");
+    let billed = status.conditions.iter().find(|one| one.type_ == "Reconciled").unwrap();
+    assert_eq!(
+        (billed.status.as_str(), billed.reason.as_str()),
+        ("True", "Agrees"),
+        "{}",
+        billed.message
+    );
     let issued = bills(client).await;
     let numbers: Vec<_> = issued.values().map(|bill| bill.spec.number.clone().unwrap()).collect();
     assert_eq!(numbers, ["2026-000001", "2026-000002"]);
@@ -377,6 +366,64 @@ async fn the_next_month_corrects_it(config: &Config, client: &Client, lake: &Pat
     }
 }
 
+/// What somebody at a terminal is told who gives back a part of the first line of November's bill of `mois`.
+fn credited(ledger: &str, line: &str, reference: &str) -> Result<Value, String> {
+    let arguments = [
+        "kubectl-maru",
+        "credit",
+        "2026-000003",
+        "--line",
+        line,
+        "--reference",
+        reference,
+        "--reason",
+        "metered twice",
+        "--ledger",
+        ledger,
+        "-o",
+        "json",
+    ];
+    let command = maru_cli::Cli::try_parse_from(arguments).map_err(|error| error.to_string())?;
+    let printed = std::thread::scope(|scope| scope.spawn(|| command.run()).join().unwrap());
+    let printed = printed.map_err(|problem| problem.to_string())?;
+    Ok(serde_json::from_slice::<Value>(&printed.bytes).unwrap()["bills"][0].take())
+}
+
+async fn a_dispute_ends_in_a_credit_note(config: &Config, client: &Client, lake: &Path, ledger: &str) {
+    let note = credited(ledger, "1=100", "case-7").unwrap();
+    let total = |note: &Value| note["total"].as_str().unwrap().to_owned();
+    assert_eq!((total(&note).as_str(), &note["kind"]), ("-110", &json!("CreditNote")));
+    let number = note["number"].as_str().unwrap().to_owned();
+    assert!(number.ends_with("-000001") || number == "2026-000005", "{number}");
+    assert_eq!(credited(ledger, "1=100", "case-7").unwrap(), note, "it is given once");
+    for (line, said) in [
+        ("1", "more than 0 and up to 325"),
+        ("2=1", "allowed are 1 to 1"),
+        ("one", "such as 3"),
+    ] {
+        let told = credited(ledger, line, "case-8").unwrap_err();
+        assert!(told.contains(said), "{told}");
+    }
+    let billing = Billing::start(config, lake, ledger);
+    let name = format!("mois/credit-note-{number}");
+    let shown = eventually("the credit note to be shown", 30, async || {
+        bills(client)
+            .await
+            .remove(&name)
+            .ok_or_else(|| "it is not there".to_owned())
+    })
+    .await;
+    assert_eq!(shown.spec.credit_for.as_deref(), Some("2026-000003"));
+    assert_eq!((shown.spec.total.as_str(), shown.spec.number), ("-110", Some(number)));
+    let status = said(client, "november", "Issued").await;
+    assert_eq!(
+        (status.bills, status.total.as_deref()),
+        (Some(2), Some("1403")),
+        "the run says what it issued"
+    );
+    drop(billing);
+}
+
 #[tokio::test]
 async fn a_month_is_drafted_and_issued_once_wherever_the_operator_is_killed_and_the_next_one_corrects_it() {
     let folder = tempfile::tempdir().unwrap();
@@ -389,13 +436,24 @@ async fn a_month_is_drafted_and_issued_once_wherever_the_operator_is_killed_and_
         a_country(&client, lake.path()).await;
 
         it_is("2026-10-10T15:00:00Z");
+        let (left, young) = (left_behind(lake.path(), 8), left_behind(lake.path(), 6));
         let billing = Billing::start(&config, lake.path(), &ledger);
         an_open_month_is_drafted(&client).await;
+        eventually("what nobody needs to be deleted", 30, async || {
+            if left.exists() {
+                Err("it is there".to_owned())
+            } else {
+                Ok(())
+            }
+        })
+        .await;
+        assert!(young.exists(), "somebody may read it still");
         drop(billing);
         it_is_estimated(cluster.kubeconfig(), folder.path());
 
         // The month is over, the grace is not.
         it_is("2026-11-02T00:00:00Z");
+        an_hour_is(lake.path(), "Missing");
         let billing = Billing::start(&config, lake.path(), &ledger);
         let strict = json!({"spec": {"rateCardRef": {"name": "platform"}, "period": "2026-10", "action": "Issue", "requireComplete": true, "grace": "0h"},
             "apiVersion": "maru.dev/v1alpha1", "kind": "BillingRun", "metadata": {"name": "strict"}});
@@ -413,7 +471,19 @@ async fn a_month_is_drafted_and_issued_once_wherever_the_operator_is_killed_and_
         for source in ["pods: ", "volumes: ", "prometheus: recorded up to 2026-10-20T00:00:00Z"] {
             assert!(why.contains(source), "{why}");
         }
-        said(&client, "october", "Open").await;
+        assert!(why.contains("cpu.reserved of nts has a hole"), "{why}");
+        let open = said(&client, "october", "Open").await;
+        for status in [&status, &open] {
+            let hours = &status.doubtful_hours[0];
+            let said = (
+                hours.meter.as_str(),
+                hours.estimated,
+                hours.missing,
+                hours.first.as_str(),
+            );
+            assert_eq!(said, ("cpu.reserved", 0, 1, "2026-10-05T04:00:00Z"));
+            assert_eq!(status.sources[0].recorded_until, "2026-10-20T00:00:00Z");
+        }
         assert!(bills(&client).await.values().all(|bill| bill.spec.number.is_none()));
         drop(billing);
         let runs = Api::<BillingRun>::all(client.clone());
@@ -421,9 +491,12 @@ async fn a_month_is_drafted_and_issued_once_wherever_the_operator_is_killed_and_
             .await
             .unwrap();
 
+        // What was not seen is known after all.
+        an_hour_is(lake.path(), "Complete");
         it_is("2026-11-03T15:00:00Z");
         it_is_issued_once(&config, &client, lake.path(), &ledger, folder.path()).await;
         the_next_month_corrects_it(&config, &client, lake.path(), &ledger, folder.path()).await;
+        a_dispute_ends_in_a_credit_note(&config, &client, lake.path(), &ledger).await;
         cluster.stop().await.unwrap();
     }
 }

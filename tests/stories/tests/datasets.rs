@@ -196,6 +196,67 @@ async fn a_grant_ends_at_its_time_with_no_operator_and_strangers_rights_go_when_
     scene.cluster.stop().await.unwrap();
 }
 
+/// How often somebody connected to the dataset's database.
+fn sessions(server: &Postgres) -> String {
+    let sql = "SELECT sessions FROM pg_stat_database WHERE datname = 'nts_businesses'";
+    server.sql("postgres", sql).unwrap()
+}
+
+#[tokio::test]
+async fn at_rest_nobody_connects_to_a_database_and_what_a_stranger_does_there_is_undone_all_the_same() {
+    let scene = Scene::set().await;
+    let client = &scene.client;
+    scene.granted("letters", 600).await;
+    let turns = || {
+        let metric = "maru_reconciles_total{kind=\"Dataset\",outcome=\"Done\"}";
+        scene.operator.metric(metric)
+    };
+    let (mut at, mut before) = (turns(), sessions(&scene.server));
+    eventually("four verifications without a session", 30, async || {
+        if turns() < at + 4 {
+            return Err("they go on".to_owned());
+        }
+        let (after, known) = (sessions(&scene.server), before.clone());
+        (at, before) = (turns(), after.clone());
+        if known == after { Ok(()) } else { Err(after) }
+    })
+    .await;
+
+    // Somebody with every right changes the table's rights, and stays connected without doing more.
+    let url = scene.server.url("nts_businesses");
+    let stranger = tokio::task::spawn_blocking(move || {
+        let mut session = postgres::Client::connect(&url, postgres::NoTls).unwrap();
+        session.batch_execute("GRANT SELECT ON business TO PUBLIC").unwrap();
+        session
+    });
+    let stranger = stranger.await.unwrap();
+    eventually("the stranger's grant to be undone", 30, async || {
+        let sql = "SELECT relacl FROM pg_class WHERE relname = 'business'";
+        let acl = scene.server.sql("nts_businesses", sql).unwrap();
+        if acl.contains("{=r") || acl.contains(",=r") {
+            Err(acl)
+        } else {
+            Ok(())
+        }
+    })
+    .await;
+    // What the databases share counts too: a login that may do more.
+    let user = secret(client, "mois", CONSUMERS).await.unwrap()["username"].clone();
+    let might = format!("GRANT pg_read_all_data TO {user}");
+    scene.server.sql("postgres", &might).unwrap();
+    eventually("the membership to be undone", 30, async || {
+        let sql = format!("SELECT pg_has_role('{user}', 'pg_read_all_data', 'MEMBER')");
+        match scene.server.sql("postgres", &sql).unwrap().as_str() {
+            "f" => Ok(()),
+            other => Err(other.to_owned()),
+        }
+    })
+    .await;
+    tokio::task::spawn_blocking(move || drop(stranger)).await.unwrap();
+    condition(client, &dataset(), "Ready", "True", "Ready").await;
+    scene.end().await;
+}
+
 #[tokio::test]
 async fn a_server_that_refuses_or_is_away_says_what_to_do_and_all_is_well_when_it_is_mended() {
     let cluster = cluster_with_kinds().await;
@@ -320,10 +381,10 @@ async fn no_password_is_in_any_log_event_status_or_metric_or_in_the_servers_log(
         .try_init();
     let scene = Scene::set().await;
     let client = &scene.client;
-    scene
-        .server
-        .sql("postgres", "ALTER SYSTEM SET log_statement = 'all'")
-        .unwrap();
+    for audited in ["log_statement", "pgaudit.log"] {
+        let sql = format!("ALTER SYSTEM SET {audited} = 'all'");
+        scene.server.sql("postgres", &sql).unwrap();
+    }
     scene.server.sql("postgres", "SELECT pg_reload_conf()").unwrap();
     scene.granted("letters", 600).await;
     let mut words = vec![ADMIN_PASSWORD.to_owned()];
@@ -335,6 +396,7 @@ async fn no_password_is_in_any_log_event_status_or_metric_or_in_the_servers_log(
     let of_server = scene.server.log().unwrap();
     assert!(logged.contains("Dataset"), "the operator's log was kept");
     assert!(of_server.contains("CREATE VIEW"), "the server logs what it is told");
+    assert!(of_server.contains("AUDIT: SESSION"), "and so does its auditor");
     for word in words {
         assert!(!said.contains(&word), "an object or a metric says a password");
         assert!(!logged.contains(&word), "the operator's log says a password");

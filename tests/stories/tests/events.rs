@@ -9,13 +9,12 @@ use kube::api::{Api, PostParams};
 use maru_controller::{Metrics, ingest};
 use maru_lake::Lake;
 use maru_meter::Interval;
-use maru_stories::cluster_with_kinds;
+use maru_stories::{cluster_with_kinds, eventually};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 const ONE: &str = "application/cloudevents+json";
@@ -23,12 +22,18 @@ const BATCH: &str = "application/cloudevents-batch+json";
 
 /// Serves events into a lake.
 async fn endpoint(client: &Client, lake: &Path) -> SocketAddr {
+    encrypted_endpoint(client, lake, None).await
+}
+
+/// Serves events into a lake, with the certificate in a folder.
+async fn encrypted_endpoint(client: &Client, lake: &Path, certificate: Option<PathBuf>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let lake = std::thread::scope(|scope| scope.spawn(|| Arc::new(Lake::open(lake).unwrap())).join().unwrap());
     let metrics = Arc::new(Metrics::default());
     tokio::spawn(ingest::serve(
         listener,
+        certificate,
         client.clone(),
         lake,
         metrics,
@@ -71,20 +76,24 @@ fn event(id: &str, quantity: &str) -> Value {
 
 /// The status code and the body of the answer.
 async fn send(to: SocketAddr, token: Option<&str>, kind: &str, body: &Value) -> (u16, Value) {
-    let body = body.to_string();
-    let token = token.map_or_else(String::new, |token| format!("Authorization: Bearer {token}\r\n"));
-    let head = format!(
-        "POST /v1/events HTTP/1.1\r\nHost: maru\r\n{token}Content-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-        body.len()
-    );
-    let mut stream = TcpStream::connect(to).await.unwrap();
-    stream.write_all(head.as_bytes()).await.unwrap();
-    stream.write_all(body.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
-    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-    (status, serde_json::from_str(body).unwrap_or_default())
+    let url = format!("http://{to}/v1/events");
+    post(&reqwest::Client::new(), &url, token, kind, body).await.unwrap()
+}
+
+async fn post(
+    client: &reqwest::Client,
+    url: &str,
+    token: Option<&str>,
+    kind: &str,
+    body: &Value,
+) -> Result<(u16, Value), reqwest::Error> {
+    let mut request = client.post(url).header("content-type", kind).body(body.to_string());
+    if let Some(token) = token {
+        request = request.bearer_auth(token);
+    }
+    let answer = request.send().await?;
+    let status = answer.status().as_u16();
+    Ok((status, serde_json::from_str(&answer.text().await?).unwrap_or_default()))
 }
 
 /// Agency, system and quantity of everything in the lake.
@@ -147,6 +156,12 @@ async fn a_system_reports_its_own_use_and_no_other_and_each_event_counts_once() 
         said["refused"][0]["reason"].as_str().unwrap().contains("other content"),
         "{said}"
     );
+
+    // A sender that stamps each attempt anew is refused as well, also over midnight.
+    let mut restamped = first.clone();
+    let before: jiff::Timestamp = first["time"].as_str().unwrap().parse().unwrap();
+    restamped["time"] = json!((before - jiff::SignedDuration::from_hours(25)).to_string());
+    assert_eq!(send(one, Some(&docs), ONE, &restamped).await.0, 409);
 
     // Another system's name is refused, another agency that used this system is not; the rest of the batch is recorded.
     let mut stolen = event("2", "7");
@@ -324,5 +339,51 @@ async fn a_file_that_was_cut_off_is_named_with_the_step_to_take_and_after_it_all
         assert_eq!(send(to, Some(&docs), ONE, event).await.0, 200);
     }
     assert_eq!(recorded(folder.path()).len(), 2);
+    cluster.stop().await.unwrap();
+}
+
+/// A certificate for 127.0.0.1 that vouches for itself, put where the endpoint looks; gives it.
+fn certify(folder: &Path) -> reqwest::Certificate {
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let pem = made.cert.pem();
+    std::fs::write(folder.join("tls.key"), made.signing_key.serialize_pem()).unwrap();
+    std::fs::write(folder.join("tls.crt"), &pem).unwrap();
+    reqwest::Certificate::from_pem(pem.as_bytes()).unwrap()
+}
+
+fn who_trusts(certificate: reqwest::Certificate) -> reqwest::Client {
+    let client = reqwest::Client::builder().tls_built_in_root_certs(false);
+    client.add_root_certificate(certificate).build().unwrap()
+}
+
+#[tokio::test]
+async fn with_a_certificate_events_are_encrypted_and_a_renewed_one_is_taken_up() {
+    let cluster = cluster_with_kinds().await;
+    let client = cluster.client().unwrap();
+    let (folder, lake) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let first = who_trusts(certify(folder.path()));
+    let address = encrypted_endpoint(&client, lake.path(), Some(folder.path().to_owned())).await;
+    let url = format!("https://{address}/v1/events");
+    let event = event("one", "1");
+    // The token that is missing is asked for once the two trust each other.
+    let (status, _) = post(&first, &url, None, ONE, &event).await.unwrap();
+    assert_eq!(status, 401);
+    let plainly = url.replace("https", "http");
+    assert!(
+        post(&reqwest::Client::new(), &plainly, None, ONE, &event)
+            .await
+            .is_err()
+    );
+    let stranger = who_trusts(certify(tempfile::tempdir().unwrap().path()));
+    assert!(post(&stranger, &url, None, ONE, &event).await.is_err());
+
+    let renewed = who_trusts(certify(folder.path()));
+    eventually("the renewed certificate to be taken up", 30, async || {
+        match post(&renewed, &url, None, ONE, &event).await {
+            Ok((401, _)) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
     cluster.stop().await.unwrap();
 }

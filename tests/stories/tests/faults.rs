@@ -8,8 +8,8 @@ use kube::{Client, ResourceExt};
 use maru_controller::Settings;
 use maru_crds::{Agency, AgencySystem};
 use maru_stories::{
-    Fault, Faults, Operator, Snapshot, agency, agency_ready, apply, cluster_with_kinds, delete, eventually, is_gone,
-    snapshot, system, system_ready, uid_of,
+    Fault, Faults, Operator, Snapshot, agency, agency_ready, among_crashes, apply, cluster_with_kinds, delete,
+    eventually, is_gone, snapshot, system, system_ready, uid_of,
 };
 use maru_test_cluster::Cluster;
 use serde_json::json;
@@ -55,23 +55,6 @@ async fn ends_well(client: &Client, name: &str) {
     agency_ready(client, name, 60).await;
     for one in ["docs", "mail"] {
         system_ready(client, name, one, 60).await;
-    }
-}
-
-/// Runs an operator that crashes whenever `faults` say so and is started again, until `story` has ended.
-async fn among_crashes(cluster: &Cluster, faults: &Faults, story: impl Future<Output = ()>) -> (Operator, u32) {
-    let mut operator = Operator::start(&cluster.config(), Settings::default(), faults);
-    let mut crashes = 0;
-    tokio::pin!(story);
-    loop {
-        tokio::select! {
-            () = &mut story => return (operator, crashes),
-            () = faults.crash() => {
-                operator.kill();
-                crashes += 1;
-                operator = Operator::start(&cluster.config(), Settings::default(), faults);
-            }
-        }
     }
 }
 

@@ -353,16 +353,21 @@ fn is_ready(pod: &Pod) -> bool {
     ready.any(|condition| condition.status == "True")
 }
 
+/// A pod is ready when its container runs; the program in it may listen a moment later.
 async fn get(address: &str) -> String {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    stream
-        .write_all(b"GET / HTTP/1.1\r\nHost: docs\r\nConnection: close\r\n\r\n")
-        .await
-        .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    answer
+    eventually("the pod to answer", 20, async || {
+        let ask = async {
+            let mut stream = tokio::net::TcpStream::connect(address).await?;
+            let request = b"GET / HTTP/1.1\r\nHost: docs\r\nConnection: close\r\n\r\n";
+            stream.write_all(request).await?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await?;
+            Ok::<_, std::io::Error>(answer)
+        };
+        ask.await.map_err(|error| error.to_string())
+    })
+    .await
 }
 
 #[tokio::test]

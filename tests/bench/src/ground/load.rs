@@ -1,9 +1,10 @@
 //! Agencies and systems in number: what people apply, and the bare loop that writes by itself what the operator wrote.
 
 use super::Outcome;
+use crate::bare::{Write, bare, is_ready, primary, resource};
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams, TypeMeta};
+use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{Config, watcher};
@@ -128,17 +129,6 @@ async fn until_ready(client: Client, size: Size) -> Outcome<()> {
     Err("the watch ended".into())
 }
 
-fn is_ready(conditions: Option<&[k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition]>) -> bool {
-    let mut conditions = conditions.unwrap_or_default().iter();
-    conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
-}
-
-/// One write of the bare loop.
-enum Write {
-    Apply(ApiResource, DynamicObject),
-    Status(ApiResource, DynamicObject, Value),
-}
-
 /// Everything that stands in a cluster of agencies, as writes by agency: each object once, each status once.
 pub(super) struct Script(Vec<Vec<Write>>);
 
@@ -211,73 +201,5 @@ impl Script {
             .try_collect::<Vec<()>>()
             .await?;
         Ok(began.elapsed())
-    }
-}
-
-impl Write {
-    async fn send(self, client: Client) -> Outcome<()> {
-        match self {
-            Self::Apply(resource, object) => {
-                let params = PatchParams::apply("bare-loop").force();
-                let api = api(client, &resource, &object);
-                api.patch(&object.name_any(), &params, &Patch::Apply(&object)).await?;
-            }
-            Self::Status(resource, object, status) => {
-                let patch = Patch::Merge(json!({ "status": status }));
-                let api = api(client, &resource, &object);
-                api.patch_status(&object.name_any(), &PatchParams::default(), &patch)
-                    .await?;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn api(client: Client, resource: &ApiResource, object: &DynamicObject) -> Api<DynamicObject> {
-    match object.namespace() {
-        Some(namespace) => Api::namespaced_with(client, &namespace, resource),
-        None => Api::all_with(client, resource),
-    }
-}
-
-fn primary(resource: &ApiResource, object: DynamicObject) -> (Write, Option<Write>) {
-    let status = object.data.get("status").cloned();
-    let object = bare(object, resource);
-    let status = status.map(|status| Write::Status(resource.clone(), object.clone(), status));
-    (Write::Apply(resource.clone(), object), status)
-}
-
-/// What a writer gives of an object: not what the API server fills in.
-fn bare(mut object: DynamicObject, resource: &ApiResource) -> DynamicObject {
-    object.types = Some(TypeMeta {
-        api_version: resource.api_version.clone(),
-        kind: resource.kind.clone(),
-    });
-    let metadata = std::mem::take(&mut object.metadata);
-    object.metadata.name = metadata.name;
-    object.metadata.namespace = metadata.namespace;
-    object.metadata.labels = metadata.labels;
-    object.metadata.finalizers = metadata.finalizers;
-    if let Value::Object(data) = &mut object.data {
-        data.remove("status");
-        if let Some(Value::Object(spec)) = data.get_mut("spec") {
-            spec.retain(|name, _| !matches!(name.as_str(), "clusterIP" | "clusterIPs"));
-        }
-    }
-    object
-}
-
-fn resource(group: &str, version: &str, kind: &str, plural: &str) -> ApiResource {
-    let api_version = if group.is_empty() {
-        version.to_owned()
-    } else {
-        format!("{group}/{version}")
-    };
-    ApiResource {
-        group: group.to_owned(),
-        version: version.to_owned(),
-        api_version,
-        kind: kind.to_owned(),
-        plural: plural.to_owned(),
     }
 }

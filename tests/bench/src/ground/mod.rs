@@ -8,12 +8,13 @@
 )]
 
 mod load;
-mod operator;
 
 use crate::kept::Row;
+use crate::operator::Operator;
 use clap::Args;
 use futures::StreamExt;
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Client;
 use kube::api::{Api, Patch, PatchParams};
 use kube::runtime::WatchStreamExt;
@@ -21,7 +22,6 @@ use kube::runtime::watcher::{Config, watcher};
 use load::{Script, Size, all_ready, name, system};
 use maru_crds::AgencySystem;
 use maru_test_cluster::{Cluster, ClusterOptions, Limits};
-use operator::Operator;
 use serde_json::json;
 use std::error::Error;
 use std::time::{Duration, Instant};
@@ -125,12 +125,13 @@ async fn operator(size: Size, sizes: Sizes) -> Outcome<(Vec<Row>, Duration, Scri
         "{} agencies and {systems} systems are ready after {took:.1?}",
         size.agencies
     );
-    settled(&operator).await?;
+    operator.settled().await?;
     let memory = operator.memory()?;
     let script = Script::read(&client, size).await?;
     let mut rows = vec![rest(&client, &operator, Duration::from_secs(sizes.rest_seconds), systems).await?];
 
     let calm = edits(&client, size, sizes, 1).await?;
+    let calm_server = plain_writes(&client, size, sizes, 1).await?;
     eprintln!(
         "an edit has its effect after {:.1?} (median), {:.1?} (p99)",
         at(&calm, 50),
@@ -151,8 +152,9 @@ async fn operator(size: Size, sizes: Sizes) -> Outcome<(Vec<Row>, Duration, Scri
     ));
 
     breaks(&client, sizes.broken, sizes.at_once).await?;
-    settled(&operator).await?;
+    operator.settled().await?;
     let beside = edits(&client, size, sizes, 2).await?;
+    let beside_server = plain_writes(&client, size, sizes, 2).await?;
     eprintln!(
         "beside {} broken systems: {:.1?} (median), {:.1?} (p99)",
         sizes.broken,
@@ -160,29 +162,18 @@ async fn operator(size: Size, sizes: Sizes) -> Outcome<(Vec<Row>, Duration, Scri
         at(&beside, 99)
     );
     let measure = format!(
-        "others' p99 beside {} broken systems in one agency ({:.1} ms, without {:.1} ms)",
+        "others' p99 beside {} broken systems in one agency ({:.1} ms, without {:.1} ms; of one write and its event, without the operator: {:.1} ms, without {:.1} ms)",
         sizes.broken,
         milliseconds(at(&beside, 99)),
-        milliseconds(at(&calm, 99))
+        milliseconds(at(&calm, 99)),
+        milliseconds(at(&beside_server, 99)),
+        milliseconds(at(&calm_server, 99))
     );
     let ratio = at(&beside, 99).as_secs_f64() / at(&calm, 99).as_secs_f64();
     rows.push(Row::at_most(AREA, measure, ratio, "ratio", 1.1));
     drop(operator);
     cluster.stop().await?;
     Ok((rows, took, script))
-}
-
-/// Waits until the operator has written nothing for some seconds: controllers of Kubernetes have their last word, too.
-async fn settled(operator: &Operator) -> Outcome<()> {
-    let mut before = -1.0;
-    loop {
-        let now = operator.writes().await?;
-        if now <= before {
-            return Ok(());
-        }
-        before = now;
-        tokio::time::sleep(Duration::from_secs(5)).await;
-    }
 }
 
 async fn rest(client: &Client, operator: &Operator, rest: Duration, systems: usize) -> Outcome<Row> {
@@ -244,6 +235,43 @@ async fn edits(client: &Client, size: Size, sizes: Sizes, round: usize) -> Outco
     Ok(times)
 }
 
+/// What the API server takes by itself, at the same pace: a write of what nobody but the one who asks looks at, until its event is there. Sorted.
+async fn plain_writes(client: &Client, size: Size, sizes: Sizes, round: usize) -> Outcome<Vec<Duration>> {
+    let config = Config::default().any_semantic().labels("bench=plain");
+    let maps = watcher(Api::<ConfigMap>::all(client.clone()), config).default_backoff();
+    let mut seen = Box::pin(maps.applied_objects());
+    let mut times = Vec::with_capacity(sizes.edits);
+    let mut pace = tokio::time::interval(Duration::from_millis(sizes.edit_every_ms.max(1)));
+    for index in 0..sizes.edits {
+        pace.tick().await;
+        let namespace = name(1 + index % (size.agencies - 1));
+        let value = format!("edit-{round}-{index}");
+        let map = json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "plain", "labels": {"bench": "plain"}},
+            "data": {"value": value},
+        });
+        let began = Instant::now();
+        let api = Api::<ConfigMap>::namespaced(client.clone(), &namespace);
+        let params = PatchParams::apply("people").force();
+        let patch = Patch::Apply(&map);
+        let sent = api.patch("plain", &params, &patch);
+        let event = async {
+            loop {
+                let map = seen.next().await.ok_or("the watch ended")??;
+                if map.data.is_some_and(|data| data.get("value") == Some(&value)) {
+                    return Outcome::Ok(());
+                }
+            }
+        };
+        let (sent, event) = tokio::join!(sent, event);
+        sent?;
+        event?;
+        times.push(began.elapsed());
+    }
+    times.sort();
+    Ok(times)
+}
+
 /// Systems of the first agency that ask for more than its quota, over and over: their pods are refused, again and again.
 async fn breaks(client: &Client, count: usize, at_once: usize) -> Outcome<()> {
     let namespace = name(0);
@@ -267,9 +295,14 @@ async fn larger(small: Size, took: Duration, large: Size, at_once: usize) -> Out
     let cluster = cluster().await?;
     let operator = Operator::start(cluster.kubeconfig(), at_once).await?;
     let took_large = all_ready(&cluster.client()?, large, at_once).await?;
-    settled(&operator).await?;
+    operator.settled().await?;
     let memory = operator.memory()?;
+    let script = Script::read(&cluster.client()?, large).await?;
     drop(operator);
+    cluster.stop().await?;
+    let writes = script.len();
+    let cluster = self::cluster().await?;
+    let bare = script.play(&cluster.client()?, at_once).await?;
     cluster.stop().await?;
     let objects = (large.agencies + large.systems()) as f64 / (small.agencies + small.systems()) as f64;
     let times = took_large.as_secs_f64() / took.as_secs_f64();
@@ -278,8 +311,11 @@ async fn larger(small: Size, took: Duration, large: Size, at_once: usize) -> Out
         "{at} ({:.1} s): ratio of times {times:.2} to ratio of objects {objects:.2}",
         took_large.as_secs_f64()
     );
+    let beside = format!("{at} to a bare loop of {writes} writes ({:.1} s)", bare.as_secs_f64());
+    let ratio = took_large.as_secs_f64() / bare.as_secs_f64();
     Ok(vec![
         Row::at_most(AREA, measure, times / objects, "ratio", 1.1),
+        Row::at_most(AREA, beside, ratio, "ratio", 1.3),
         Row::at_most(AREA, format!("operator memory (RSS) at {at}"), memory, "MiB", 200.0),
     ])
 }

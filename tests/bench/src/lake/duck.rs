@@ -14,6 +14,8 @@ files = DeltaTable(sys.argv[1]).file_uris()
 db = duckdb.connect()
 db.execute("SET threads = 2")
 db.execute("SET TimeZone = 'UTC'")
+# A query of some seconds draws a bar into the answer.
+db.execute("SET enable_progress_bar = false")
 rows = "read_parquet(" + repr(files) + ")"
 "#;
 

@@ -50,6 +50,7 @@ async fn run(lake: Arc<Lake>, time: Duration) -> Outcome<Found> {
     let metrics = Arc::new(Metrics::default());
     let serving = tokio::spawn(ingest::serve(
         listener,
+        None,
         client.clone(),
         Arc::clone(&lake),
         metrics,

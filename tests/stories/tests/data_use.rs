@@ -1,0 +1,326 @@
+//! What datasets take and what is read of them is usage: on a real API server, a real PostgreSQL and a real lake.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed helper is a failed test")]
+
+use kube::Client;
+use kube::api::Api;
+use maru_controller::Settings;
+use maru_crds::DataGrant;
+use maru_lake::Lake;
+use maru_meter::{Exact, Interval, UsageRecord};
+use maru_stories::data::{
+    ADMIN_PASSWORD, accept, ask, condition, dataset, grant, make_admin, put, register_server, secret, two_ministries,
+};
+use maru_stories::{Faults, Operator, cluster_with_kinds, delete, eventually, is_gone};
+use maru_test_cluster::Cluster;
+use maru_test_postgres::{Postgres, PostgresOptions};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+const CONSUMERS: &str = "docs.data.nts.businesses";
+const OWNERS: &str = "registry.data.nts.businesses";
+
+async fn lake(place: &Path) -> Arc<Lake> {
+    let place = place.to_owned();
+    tokio::task::spawn_blocking(move || Arc::new(Lake::open(place).unwrap()))
+        .await
+        .unwrap()
+}
+
+fn operator(cluster: &Cluster, lake: &Arc<Lake>) -> Operator {
+    let settings = Settings {
+        verify_data_every: Duration::from_millis(500),
+        read_usage_every: Duration::from_secs(2),
+        lake: Some(Arc::clone(lake)),
+        ..Settings::default()
+    };
+    Operator::start(&cluster.config(), settings, &Faults::none())
+}
+
+async fn uri(client: &Client, namespace: &str, name: &str) -> String {
+    secret(client, namespace, name).await.unwrap()["uri"].clone()
+}
+
+async fn records(lake: &Arc<Lake>) -> Vec<UsageRecord> {
+    let lake = Arc::clone(lake);
+    let always = Interval {
+        start: jiff::Timestamp::UNIX_EPOCH,
+        end: jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1),
+    };
+    tokio::task::spawn_blocking(move || lake.read(always).unwrap())
+        .await
+        .unwrap()
+}
+
+fn sum(records: &[UsageRecord], meter: &str, system: &str, resource: &str) -> Exact {
+    let of = |record: &&UsageRecord| record.meter == meter && record.system == system && record.resource == resource;
+    records.iter().filter(of).map(|record| &record.quantity).sum()
+}
+
+fn object(kind: &str, name: &str) -> Value {
+    json!({"apiVersion": "maru.dev/v1alpha1", "kind": kind, "metadata": {"name": name}})
+}
+
+const LETTERS: &str = "letters";
+const OF_LETTERS: &str = "grant/nts/letters";
+const OF_MAPS: &str = "grant/nts/maps";
+const OF_NO_GRANT: &str = "dataset/nts/businesses";
+const COUNT: &str = "CREATE EXTENSION pg_stat_statements; GRANT pg_read_all_stats TO maru_admin";
+
+struct Scene {
+    cluster: Cluster,
+    client: Client,
+    server: Postgres,
+    lake: Arc<Lake>,
+    _folder: tempfile::TempDir,
+}
+
+impl Scene {
+    async fn set() -> Self {
+        let cluster = cluster_with_kinds().await;
+        let client = cluster.client().unwrap();
+        let server = Postgres::start(&PostgresOptions::default()).unwrap();
+        make_admin(&server);
+        let folder = tempfile::tempdir().unwrap();
+        let lake = lake(folder.path()).await;
+        Self {
+            cluster,
+            client,
+            server,
+            lake,
+            _folder: folder,
+        }
+    }
+
+    /// A dataset with a grant of it in force.
+    async fn granted(&self) {
+        let client = &self.client;
+        two_ministries(client).await;
+        condition(client, &dataset(), "Ready", "True", "Ready").await;
+        put(client, &grant("letters", 600)).await;
+        accept(client, &["letters"]).await;
+        condition(client, &grant("letters", 600), "Ready", "True", "Ready").await;
+    }
+
+    async fn schema(&self, grant: &str) -> String {
+        let grants = Api::<DataGrant>::namespaced(self.client.clone(), "nts");
+        let found = grants.get(grant).await.unwrap();
+        found.status.unwrap().view_schema.unwrap()
+    }
+
+    /// Queries and rows.
+    async fn read_so_far(&self, resource: &str) -> (Exact, Exact) {
+        let known = records(&self.lake).await;
+        let of = |meter| sum(&known, meter, "mois/docs", resource);
+        (of("dataset.queries"), of("dataset.rows"))
+    }
+
+    async fn until_read(&self, resource: &str, queries: u64, rows: u64) {
+        let expected = (Exact::from(queries), Exact::from(rows));
+        eventually(&format!("what was read of {resource} to be usage"), 30, async || {
+            let found = self.read_so_far(resource).await;
+            if found == expected {
+                Ok(())
+            } else {
+                Err(format!("{found:?}"))
+            }
+        })
+        .await;
+    }
+
+    /// Waits until everything was read `times` more.
+    async fn readings(&self, times: usize) {
+        let before = stored(&records(&self.lake).await).len();
+        eventually("the dataset to be read again", 30, async || {
+            let now = stored(&records(&self.lake).await).len();
+            if now >= before + times {
+                Ok(())
+            } else {
+                Err(format!("{now} after {before}"))
+            }
+        })
+        .await;
+    }
+}
+
+/// What was stored, in the order of time.
+fn stored(records: &[UsageRecord]) -> Vec<&UsageRecord> {
+    let stored = records.iter().filter(|record| record.meter == "dataset.stored");
+    let mut stored: Vec<&UsageRecord> = stored.collect();
+    stored.sort_by_key(|record| record.start);
+    stored
+}
+
+async fn reads(uri: &str, times: usize, sql: &str, rows: usize) {
+    for _ in 0..times {
+        assert_eq!(ask(uri.to_owned(), sql.to_owned()).await, Ok(rows));
+    }
+}
+
+#[tokio::test]
+async fn what_a_ministry_stores_and_every_row_that_another_reads_of_it_is_the_usage_of_each() {
+    let scene = Scene::set().await;
+    let client = &scene.client;
+    scene.server.sql("postgres", COUNT).unwrap();
+    let first = operator(&scene.cluster, &scene.lake);
+    register_server(client, &scene.server, ADMIN_PASSWORD, json!({"mode": "Disable"})).await;
+    let shared = object("DatabaseServer", "shared");
+    condition(client, &shared, "ReadsCounted", "True", "ReadsCounted").await;
+    scene.granted().await;
+    let owner = uri(client, "nts", OWNERS).await;
+    let rows = "INSERT INTO business SELECT n::text, 'Seoul', 'Kim' FROM generate_series(1, 30) AS n";
+    ask(owner.clone(), rows.to_owned()).await.unwrap();
+
+    let (schema, consumer) = (scene.schema(LETTERS).await, uri(client, "mois", CONSUMERS).await);
+    let all = format!("SELECT name FROM {schema}.business");
+    reads(&consumer, 7, &all, 30).await;
+    // Whoever names no schema is counted all the same, and whoever reads nothing is not. It asks for something else: the server counts those who ask
+    // the same of the same view as one, under the words of the first.
+    let quietly = format!("{consumer}&options=-csearch_path%3D{schema}");
+    reads(&quietly, 1, "SELECT name, 'quietly' FROM business LIMIT 4", 4).await;
+    reads(&consumer, 1, "SELECT 1", 1).await;
+    // What the owner reads of its own is nobody's grant.
+    reads(&owner, 1, "SELECT FROM business", 30).await;
+
+    scene.until_read(OF_LETTERS, 7, 7 * 30).await;
+    scene.until_read(OF_NO_GRANT, 1, 4).await;
+    // The operator is killed, reads go on, and another one takes up where it was.
+    first.kill();
+    reads(&consumer, 5, &format!("{all} LIMIT 10"), 10).await;
+    let second = operator(&scene.cluster, &scene.lake);
+    condition(client, &grant("letters", 600), "Ready", "True", "Ready").await;
+    // The last reads come a moment before the grant and its login are gone.
+    reads(&consumer, 3, &format!("{all} LIMIT 2"), 2).await;
+    let grants = Api::<DataGrant>::namespaced(client.clone(), "nts");
+    delete(&grants, "letters").await;
+    is_gone(&grants, "letters", 10).await;
+    scene.until_read(OF_LETTERS, 15, 7 * 30 + 5 * 10 + 3 * 2).await;
+    scene.readings(2).await;
+    second.stop().await;
+    scene.until_read(OF_LETTERS, 15, 7 * 30 + 5 * 10 + 3 * 2).await;
+    scene.until_read(OF_NO_GRANT, 1, 4).await;
+    let all = records(&scene.lake).await;
+    assert!(
+        all.iter()
+            .all(|record| record.system.split('/').next() == Some(record.agency.as_str()))
+    );
+    let stored = stored(&all);
+    for pair in stored.windows(2) {
+        assert_eq!(pair[0].end, pair[1].start, "no time is left out and none counts twice");
+    }
+    assert!(
+        stored
+            .iter()
+            .all(|record| record.system == "nts/registry" && !record.quantity.is_zero())
+    );
+    scene.cluster.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn whatever_becomes_of_grants_and_of_counting_each_read_is_usage_once() {
+    let scene = Scene::set().await;
+    let client = &scene.client;
+    scene.server.sql("postgres", COUNT).unwrap();
+    let operator = operator(&scene.cluster, &scene.lake);
+    register_server(client, &scene.server, ADMIN_PASSWORD, json!({"mode": "Disable"})).await;
+    let shared = object("DatabaseServer", "shared");
+    condition(client, &shared, "ReadsCounted", "True", "ReadsCounted").await;
+    scene.granted().await;
+    put(client, &grant("maps", 600)).await;
+    accept(client, &[LETTERS, "maps"]).await;
+    condition(client, &grant("maps", 600), "Ready", "True", "Ready").await;
+    let rows = "INSERT INTO business SELECT n::text, 'Seoul', 'Kim' FROM generate_series(1, 30) AS n";
+    ask(uri(client, "nts", OWNERS).await, rows.to_owned()).await.unwrap();
+
+    let letters = format!("SELECT name FROM {}.business", scene.schema(LETTERS).await);
+    let maps = format!("SELECT name FROM {}.business", scene.schema("maps").await);
+    let consumer = uri(client, "mois", CONSUMERS).await;
+    let quietly = format!("{consumer}&options=-csearch_path%3D{}", scene.schema("maps").await);
+    reads(&consumer, 6, &letters, 30).await;
+    reads(&consumer, 4, &maps, 30).await;
+    reads(&quietly, 2, "SELECT name FROM business LIMIT 5", 5).await;
+    scene.until_read(OF_LETTERS, 6, 180).await;
+    scene.until_read(OF_MAPS, 4, 120).await;
+    scene.until_read(OF_NO_GRANT, 2, 10).await;
+
+    // The consumer withdraws one of the two, so that its login stays, and accepts it again.
+    accept(client, &["maps"]).await;
+    condition(client, &grant(LETTERS, 600), "Ready", "False", "NotAccepted").await;
+    scene.readings(2).await;
+    accept(client, &[LETTERS, "maps"]).await;
+    condition(client, &grant(LETTERS, 600), "Ready", "True", "Ready").await;
+    // Whatever a statement says of other grants in passing, it is counted.
+    let said = format!(
+        "{} /* maru_grant_{} */",
+        "SELECT name FROM business LIMIT 3",
+        "0".repeat(32)
+    );
+    reads(&quietly, 1, &said, 3).await;
+    reads(&consumer, 2, &letters, 30).await;
+    scene.until_read(OF_LETTERS, 8, 240).await;
+
+    // The operator is not told for a while what was read.
+    scene
+        .server
+        .sql("postgres", "REVOKE pg_read_all_stats FROM maru_admin")
+        .unwrap();
+    condition(client, &shared, "ReadsCounted", "False", "ReadsNotCounted").await;
+    reads(&consumer, 3, &maps, 30).await;
+    scene.readings(2).await;
+    scene
+        .server
+        .sql("postgres", "GRANT pg_read_all_stats TO maru_admin")
+        .unwrap();
+    condition(client, &shared, "ReadsCounted", "True", "ReadsCounted").await;
+    scene.until_read(OF_MAPS, 7, 210).await;
+    scene.readings(2).await;
+    operator.stop().await;
+    scene.until_read(OF_LETTERS, 8, 240).await;
+    scene.until_read(OF_MAPS, 7, 210).await;
+    scene.until_read(OF_NO_GRANT, 3, 13).await;
+    scene.cluster.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_counts_nothing_says_what_to_do_and_never_makes_a_zero_of_it() {
+    let scene = Scene::set().await;
+    let client = &scene.client;
+    let operator = operator(&scene.cluster, &scene.lake);
+    register_server(client, &scene.server, ADMIN_PASSWORD, json!({"mode": "Disable"})).await;
+    let shared = object("DatabaseServer", "shared");
+    let said = condition(client, &shared, "ReadsCounted", "False", "ReadsNotCounted").await;
+    assert!(
+        said.message.contains("CREATE EXTENSION pg_stat_statements"),
+        "{}",
+        said.message
+    );
+    condition(client, &shared, "Ready", "True", "Ready").await;
+    scene.granted().await;
+    let all = format!("SELECT name FROM {}.business", scene.schema(LETTERS).await);
+    let consumer = uri(client, "mois", CONSUMERS).await;
+    reads(&consumer, 1, &all, 0).await;
+    eventually("what is stored to be metered", 20, async || {
+        let known = stored(&records(&scene.lake).await).len();
+        if known >= 2 { Ok(()) } else { Err(known.to_string()) }
+    })
+    .await;
+    let known = records(&scene.lake).await;
+    assert_eq!(stored(&known).len(), known.len(), "and nothing else");
+    // The platform does what the condition says.
+    scene.server.sql("postgres", COUNT).unwrap();
+    condition(client, &shared, "ReadsCounted", "True", "ReadsCounted").await;
+    eventually("reads to be metered", 20, async || {
+        ask(consumer.clone(), all.clone()).await?;
+        let (queries, _) = scene.read_so_far(OF_LETTERS).await;
+        if queries.is_zero() {
+            Err("none".to_owned())
+        } else {
+            Ok(())
+        }
+    })
+    .await;
+    operator.stop().await;
+    scene.cluster.stop().await.unwrap();
+}
