@@ -48,8 +48,8 @@ image: tools ## One OCI image of the operator and the command line, without a co
 		$(IMAGE_PROGRAMS)/maru-operator $(IMAGE_PROGRAMS)/kubectl-maru $(PG_PROGRAMS)
 	@[ -n "$(PG_PROGRAMS)" ] || echo "the image makes no backups of datasets: install postgresql-client and make it again"
 
-test: tools ## Everything: tables and properties, snapshots, stories on the real API server and the real node
-	$(CARGO) test --workspace --no-fail-fast
+test: tools ## Everything: tables and properties, snapshots, stories on the real API server and the real node; ONLY='--test billing' runs a part
+	$(CARGO) test --workspace --no-fail-fast $(ONLY)
 
 distributed: tools ## Sums on a Ballista cluster (operator/distributed): build it, and hold its bills against those of one process
 	$(CARGO) test --locked --package maru-distributed --package maru-cli --features maru-cli/distributed --test same --test distributed
