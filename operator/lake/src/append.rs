@@ -14,7 +14,7 @@ use object_store::path::Path;
 use crate::datafile::{self, DataFile};
 use crate::index::Index;
 use crate::table::{Commit, Table};
-use crate::{LakeError, columns};
+use crate::{LakeError, bulk, columns};
 
 /// How often a commit is tried when others are first. Each time, somebody's records got in.
 const ATTEMPTS: u32 = 200;
@@ -86,11 +86,16 @@ pub(crate) fn writing() -> DeltaOperation {
     }
 }
 
+/// By the fingerprint of an id, the file that holds it and its content's fingerprint.
+pub(crate) type Found<'a> = HashMap<u128, (&'a str, u128)>;
+
 /// What is known before a day's records are compared.
 #[derive(Clone, Copy)]
 struct DaysFiles<'a> {
     /// The files in which they may be.
     files: &'a [&'a DataFile],
+    /// Those of their ids that only reading told.
+    found: &'a Found<'a>,
     /// The fingerprints of ids that another day has.
     taken: &'a HashSet<u128>,
 }
@@ -163,19 +168,21 @@ impl Writer {
         let mut taken = HashSet::new();
         for (day, records) in days {
             let relevant = relevant(files, &day, &records);
-            for file in &relevant {
-                self.learn(table, file).await?;
-            }
+            let ids: Vec<u128> = records
+                .iter()
+                .map(|record| self.index.fingerprints.of(&record.id.as_str()))
+                .collect();
+            let found = self.look_into(table, &relevant, &ids).await?;
             let free = self.free_ids(&records);
             if !free.is_empty() {
                 let around = self.learn_around(table, files, &day).await?;
-                taken.extend(
-                    free.iter()
-                        .filter(|id| self.index.holds_free(**id, around.iter().copied())),
-                );
+                let paths = || around.iter().map(|file| file.path.as_str());
+                taken.extend(free.iter().filter(|id| self.index.holds(**id, paths())));
+                taken.extend(self.resolve(table, &around, &free).await?.into_keys());
             }
             let days_files = DaysFiles {
                 files: &relevant,
+                found: &found,
                 taken: &taken,
             };
             let change = self.compare_day(table, days_files, &records, appended).await?;
@@ -187,10 +194,51 @@ impl Writer {
         Ok(changes)
     }
 
-    pub(crate) async fn learn(&mut self, table: &Table, file: &DataFile) -> Result<(), LakeError> {
-        if !self.index.knows(&file.path) {
+    /// Makes sure that each file is known, and gives those of these ids that are in one of which no more than an outline is kept.
+    pub(crate) async fn look_into<'a>(
+        &mut self,
+        table: &Table,
+        files: &[&'a DataFile],
+        ids: &[u128],
+    ) -> Result<Found<'a>, LakeError> {
+        for file in files {
+            if !self.index.knows(&file.path) {
+                self.learn(table, file).await?;
+                self.index.tighten();
+            }
+        }
+        self.resolve(table, files, ids).await
+    }
+
+    /// Reads those of the files that may hold one of these ids by their outline.
+    async fn resolve<'a>(&self, table: &Table, files: &[&'a DataFile], ids: &[u128]) -> Result<Found<'a>, LakeError> {
+        let mut found = Found::new();
+        for file in files {
+            let in_doubt: HashSet<u128> = self.index.in_doubt(&file.path, ids).into_iter().collect();
+            if in_doubt.is_empty() {
+                continue;
+            }
             let bytes = datafile::fetch(&*table.store(), file).await?;
-            self.index.learn(&file.path, &datafile::records(&file.path, bytes)?);
+            for prints in bulk::prints(&self.index.fingerprints, &file.path, bytes)? {
+                let here = prints?.into_iter().filter(|(id, _)| in_doubt.contains(id));
+                found.extend(here.map(|(id, content)| (id, (file.path.as_str(), content))));
+            }
+        }
+        Ok(found)
+    }
+
+    async fn learn(&mut self, table: &Table, file: &DataFile) -> Result<(), LakeError> {
+        let bytes = datafile::fetch(&*table.store(), file).await?;
+        let batches = bulk::prints(&self.index.fingerprints, &file.path, bytes)?;
+        if self.index.is_large(file.rows) {
+            let mut ids = Vec::new();
+            for prints in batches {
+                ids.extend(prints?.into_iter().map(|(id, _)| id));
+            }
+            self.index.learn_outline(&file.path, ids.into_iter());
+        } else {
+            let prints = batches.collect::<Result<Vec<_>, _>>()?.concat();
+            self.index.remember(&file.path, prints.into_iter());
         }
         Ok(())
     }
@@ -208,7 +256,7 @@ impl Writer {
         table: &Table,
         files: &'a [DataFile],
         day: &str,
-    ) -> Result<Vec<&'a str>, LakeError> {
+    ) -> Result<Vec<&'a DataFile>, LakeError> {
         let mut around: Vec<(u64, &DataFile)> = Vec::new();
         for file in files {
             let apart = columns::days_between(&file.day, day);
@@ -219,25 +267,24 @@ impl Writer {
             );
         }
         around.sort_by_key(|(days, _)| *days);
-        let paths: Vec<&str> = around.iter().map(|(_, file)| file.path.as_str()).collect();
-        for (_, file) in around {
+        for (_, file) in &around {
             if self.index.knows_free(&file.path) {
                 continue;
             }
-            if !self.index.has_room(|path| paths.contains(&path)) {
+            if !self.index.has_room() {
                 break;
             }
             let ids = datafile::free_ids(&file.path, datafile::fetch(&*table.store(), file).await?)?;
-            let prints = ids.iter().map(|id| self.index.fingerprints.of(&id.as_str())).collect();
-            self.index.learn_free(&file.path, prints);
+            let prints: Vec<u128> = ids.iter().map(|id| self.index.fingerprints.of(&id.as_str())).collect();
+            self.index.learn_free(&file.path, prints.into_iter());
         }
-        Ok(paths)
+        Ok(around.into_iter().map(|(_, file)| file).collect())
     }
 
     async fn compare_day(
         &self,
         table: &Table,
-        DaysFiles { files, taken }: DaysFiles<'_>,
+        DaysFiles { files, found, taken }: DaysFiles<'_>,
         records: &[&UsageRecord],
         appended: &mut Appended,
     ) -> Result<Change, LakeError> {
@@ -250,7 +297,7 @@ impl Writer {
             } else {
                 let id = fingerprints.of(&record.id.as_str());
                 let paths = files.iter().map(|file| file.path.as_str());
-                match self.index.find(id, paths) {
+                match self.index.find(id, paths).or_else(|| found.get(&id).copied()) {
                     None if taken.contains(&id) => Merge::Conflict,
                     None => {
                         appended.added += 1;
@@ -260,7 +307,7 @@ impl Writer {
                     Some((_, content)) if content == fingerprints.of_content(record) => Merge::Covered,
                     Some((path, _)) => {
                         if !looked_into.contains_key(path) {
-                            looked_into.insert(path, by_id(read(table, files, path).await?));
+                            looked_into.insert(path, read(table, files, path, records).await?);
                         }
                         let old = looked_into.get(path).and_then(|records| records.get(&record.id));
                         let merged = old.map_or(Merge::Conflict, |old| merge(old, record));
@@ -343,15 +390,23 @@ fn relevant<'a>(files: &'a [DataFile], day: &str, records: &[&UsageRecord]) -> V
     }
 }
 
-async fn read(table: &Table, files: &[&DataFile], path: &str) -> Result<Vec<UsageRecord>, LakeError> {
-    match files.iter().find(|file| file.path == path) {
-        Some(file) => datafile::records(path, datafile::fetch(&*table.store(), file).await?),
-        None => Ok(Vec::new()),
+/// What one of the files has under the ids of these records.
+async fn read(
+    table: &Table,
+    files: &[&DataFile],
+    path: &str,
+    records: &[&UsageRecord],
+) -> Result<HashMap<String, UsageRecord>, LakeError> {
+    let wanted: HashSet<&str> = records.iter().map(|record| record.id.as_str()).collect();
+    let mut by_id = HashMap::new();
+    if let Some(file) = files.iter().find(|file| file.path == path) {
+        for batch in datafile::batches(path, datafile::fetch(&*table.store(), file).await?)? {
+            let known = datafile::decoded(path, &batch?)?.into_iter();
+            let known = known.filter(|record| wanted.contains(record.id.as_str()));
+            by_id.extend(known.map(|record| (record.id.clone(), record)));
+        }
     }
-}
-
-fn by_id(records: Vec<UsageRecord>) -> HashMap<String, UsageRecord> {
-    records.into_iter().map(|record| (record.id.clone(), record)).collect()
+    Ok(by_id)
 }
 
 /// A part of a pause that differs between writers, so that they do not meet again.
@@ -383,5 +438,56 @@ mod tests {
         let files = lake.wait(lake.table.files(None)).unwrap();
         let known = files.iter().filter(|file| lake.writer().index.knows(&file.path));
         assert_eq!((files.len(), known.count()), (3, 3));
+    }
+
+    #[test]
+    fn an_id_is_known_in_a_day_that_has_more_of_them_than_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let lake = Lake::open(folder.path()).unwrap();
+        lake.writer().index.most = 200;
+        let record = |day: u32, number: u32, quantity: u32| -> UsageRecord {
+            let minute = number % 60;
+            serde_json::from_value(serde_json::json!({
+                "id": format!("r{number}"), "agency": "nts", "system": "nts/docs", "meter": "m",
+                "quantity": quantity.to_string(),
+                "start": format!("2026-11-{day:02}T04:{minute:02}:00Z"), "end": format!("2026-11-{day:02}T04:{minute:02}:30Z"),
+            }))
+            .unwrap()
+        };
+        let batch = |numbers: std::ops::Range<u32>| numbers.map(|number| record(3, number, 1)).collect::<Vec<_>>();
+        for first in [0, 90, 180, 270] {
+            lake.append(&batch(first..first + 90)).unwrap();
+        }
+        let again = |lake: &Lake| {
+            let appended = lake.append(&batch(60..400)).unwrap();
+            assert_eq!((appended.added, appended.known), (40, 300));
+            let columns = crate::columns::encode(&batch(0..400)).unwrap();
+            assert_eq!(lake.append_columns(&columns).unwrap().known, 400);
+            let other = lake
+                .append(&[record(3, 5, 2), record(5, 6, 1), record(3, 400, 1)])
+                .unwrap();
+            assert_eq!(
+                (other.conflicts, other.added),
+                (vec!["r5".to_owned(), "r6".to_owned()], 1)
+            );
+        };
+        again(&lake);
+
+        // The same where it is a process of its own that finds one large file.
+        let folder = tempfile::tempdir().unwrap();
+        let lake = Lake::open(folder.path()).unwrap();
+        lake.append(&batch(0..360)).unwrap();
+        let lake = Lake::open(folder.path()).unwrap();
+        lake.writer().index.most = 200;
+        again(&lake);
+        let file = lake
+            .wait(lake.table.files(None))
+            .unwrap()
+            .into_iter()
+            .max_by_key(|file| file.rows)
+            .unwrap();
+        let writer = lake.writer();
+        let id = writer.index.fingerprints.of(&"r1");
+        assert!(writer.index.find(id, [file.path.as_str()].into_iter()).is_none());
     }
 }

@@ -8,6 +8,7 @@ use arrow_array::types::Decimal128Type;
 use arrow_array::{Array, RecordBatch, StringArray, UInt32Array};
 use arrow_schema::ArrowError;
 use arrow_select::take::take_record_batch;
+use bytes::Bytes;
 use deltalake_core::kernel::{Action, Add};
 use foldhash::{HashSet, HashSetExt};
 use jiff::Timestamp;
@@ -318,15 +319,14 @@ impl Writer {
         for (day, rows) in days {
             let name = day_name(*day);
             let of_day: Vec<_> = files.iter().filter(|file| file.day == name).collect();
-            for file in &of_day {
-                self.learn(table, file).await?;
-            }
+            let ids: Vec<u128> = rows.iter().map(|row| known[*row as usize].0).collect();
+            let read = self.look_into(table, &of_day, &ids).await?;
             let mut seen = HashSet::with_capacity(rows.len());
             let mut new = Vec::with_capacity(rows.len());
             for row in rows {
                 let (id, content) = known[*row as usize];
                 let found = self.index.find(id, of_day.iter().map(|file| file.path.as_str()));
-                match found {
+                match found.or_else(|| read.get(&id).copied()) {
                     Some((_, same)) if same == content => sorted.known += 1,
                     None if seen.insert(id) => new.push(*row),
                     _ => sorted.odd.push(*row),
@@ -366,6 +366,22 @@ impl Writer {
             }
         }
     }
+}
+
+/// The fingerprints of the ids of a file's records and of their contents, a batch at a time.
+pub(crate) fn prints(
+    of: &Fingerprints,
+    file: &str,
+    bytes: Bytes,
+) -> Result<impl Iterator<Item = Result<Vec<(u128, u128)>, LakeError>>, LakeError> {
+    Ok(datafile::batches(file, bytes)?.map(move |batch| {
+        let batch = batch?;
+        let rows = Rows::of(&batch).map_err(|reason| LakeError::Damaged {
+            file: file.to_owned(),
+            reason,
+        })?;
+        Ok(rows.fingerprints(of))
+    }))
 }
 
 fn day_name(day: i64) -> String {
