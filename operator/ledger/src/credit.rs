@@ -80,11 +80,7 @@ fn note(bill: &Page, number: &str, credit: &Credit<'_>, known: &[(Head, Vec<u8>)
         }
         let page = record::page(head.clone(), content)?;
         if head.about == about {
-            return Ok(Page {
-                number: None,
-                digest: None,
-                ..page
-            }); // given before: it is found again as it was
+            return given_before(page, number, credit);
         }
         for line in &page.statement().lines {
             let place = line
@@ -121,6 +117,23 @@ fn note(bill: &Page, number: &str, credit: &Credit<'_>, known: &[(Head, Vec<u8>)
     let mut page = Page::new(PageKind::CreditNote, content, bill.places())?;
     page.about = about;
     Ok(page)
+}
+
+/// The same credit again is the note that was given; one of other amounts is another case.
+fn given_before(page: Page, number: &str, credit: &Credit<'_>) -> Result<Page, LedgerError> {
+    let given = page.statement().lines.iter();
+    let given = given.map(|line| (line.corrects.clone().unwrap_or_default(), -&line.amount));
+    let asked = credit.lines.iter();
+    let asked = asked.map(|line| (format!("{number}/{}", line.line), line.amount.clone()));
+    if given.eq(asked) {
+        return Ok(page);
+    }
+    let reason = format!(
+        "{} was credited before with other amounts, as {}: allowed are the same ones, or another reference",
+        credit.reference,
+        page.number().unwrap_or_default()
+    );
+    Err(refuse(number, reason))
 }
 
 fn take_back(
@@ -219,8 +232,78 @@ fn totals(bill: &Page, lines: Vec<Line>, before: &[Taken], after: &[Taken]) -> S
 
 #[cfg(test)]
 mod tests {
+    use maru_rate::Correction;
+
     use super::*;
     use crate::page::tests::{bill, line};
+
+    fn credited(page: &Page, lines: &[(u32, &str)]) -> Result<Page, LedgerError> {
+        let lines: Vec<CreditedLine> = lines
+            .iter()
+            .map(|(line, amount)| CreditedLine {
+                line: *line,
+                amount: amount.parse().unwrap(),
+            })
+            .collect();
+        let credit = Credit {
+            reference: "x",
+            reason: "outage",
+            lines: &lines,
+        };
+        note(page, "2026-000001", &credit, &[])
+    }
+
+    #[test]
+    fn a_note_says_of_a_line_what_is_taken_back_and_why_and_nothing_of_what_was_used() {
+        let mut used = line(Charge::Usage, "100");
+        used.quantity = Some(Exact::from(10));
+        used.unit = Some("u".into());
+        used.unit_price = Some(Exact::from(10));
+        used.tax = Exact::from(10);
+        used.correction = Some(Correction::Reentry);
+        used.reason = Some("late use".to_owned());
+        let page = bill(vec![used.clone()], &[("VAT", "10")], "110", 0).unwrap();
+        let note = credited(&page, &[(1, "40")]).unwrap();
+        let expected = Line {
+            charge: Charge::Credit,
+            quantity: None,
+            unit: None,
+            unit_price: None,
+            amount: Exact::from(-40),
+            tax: Exact::from(-4),
+            corrects: Some("2026-000001/1".to_owned()),
+            correction: None,
+            reason: Some("outage".to_owned()),
+            ..used
+        };
+        assert_eq!(note.statement().lines, [expected]);
+        let Statement {
+            taxes,
+            subtotal,
+            tax,
+            total,
+            ..
+        } = note.statement();
+        let figures = [subtotal, tax, total].map(ToString::to_string);
+        assert_eq!(figures, ["-40", "-4", "-44"]);
+        let parts = taxes
+            .iter()
+            .map(|part| (part.base.to_string(), part.amount.to_string()));
+        assert_eq!(parts.collect::<Vec<_>>(), [("-40".to_owned(), "-4".to_owned())]);
+    }
+
+    #[test]
+    fn of_one_line_no_more_is_taken_back_than_it_has_whatever_the_others_have() {
+        let lines = vec![line(Charge::Usage, "100"), line(Charge::Usage, "100")];
+        let page = bill(lines, &[], "200", 0).unwrap();
+        let total = credited(&page, &[(1, "60"), (1, "40"), (2, "1")]).unwrap();
+        assert_eq!(total.statement().total, Exact::from(-101));
+        let error = credited(&page, &[(1, "60"), (1, "41")]).unwrap_err().to_string();
+        assert!(
+            error.contains("41 of line 1 was asked for: allowed is more than 0 and up to 40"),
+            "{error}"
+        );
+    }
 
     #[test]
     fn a_line_is_not_taken_back_beyond_what_the_bill_comes_to_in_all() {

@@ -87,7 +87,7 @@ fn of_a_record_over_the_months_border_only_its_part_in_the_month_counts() {
     let after = UsageRecord {
         start: length.end,
         end: length.end,
-        ..record("nts", 1, "2")
+        ..record("nts", 1, "3")
     };
     let Interval { start, end } = length;
     assert!(start < end);

@@ -19,7 +19,7 @@ fn partial_credits_add_up_to_the_bill_and_never_beyond() {
         ledger
             .issue(&rated("2026-10", &[("nts", "10")]), &issue(&inputs))
             .unwrap();
-        let mut totals = Vec::new();
+        let (mut totals, mut taxes) = (Vec::new(), Vec::new());
         for (reference, amount) in [("a", "33"), ("b", "33"), ("c", "34")] {
             let lines = line(1, amount);
             let credit = Credit {
@@ -31,6 +31,7 @@ fn partial_credits_add_up_to_the_bill_and_never_beyond() {
             assert_eq!(note.kind(), PageKind::CreditNote);
             assert_eq!(note.statement().lines[0].corrects.as_deref(), Some("2026-000001/1"));
             totals.push((note.number().unwrap().to_owned(), note.statement().total.to_string()));
+            taxes.push(note.statement().lines[0].tax.to_string());
             let again = ledger.credit("2026-000001", &credit, &issue(&inputs)).unwrap();
             assert_eq!(again, note, "{}: the same credit is given once", place.name);
         }
@@ -40,6 +41,7 @@ fn partial_credits_add_up_to_the_bill_and_never_beyond() {
             "{}",
             place.name
         );
+        assert_eq!(taxes, ["-3", "-4", "-3"], "{}", place.name);
         let month = ledger.pages("maru", "2026-10".parse().unwrap()).unwrap();
         let kinds: Vec<_> = month.iter().map(|page| (page.number().unwrap(), page.kind())).collect();
         let note = PageKind::CreditNote;
@@ -107,6 +109,55 @@ fn a_bill_that_is_rounded_as_a_whole_is_taken_back_to_nothing_as_well() {
                 place.name
             );
         }
+        assert!(ledger.verify().unwrap().agrees(), "{}", place.name);
+    }
+}
+
+#[test]
+fn the_same_case_with_other_amounts_is_refused_and_names_the_note_that_was_given() {
+    for place in both() {
+        let inputs = inputs();
+        let mut ledger = place.open();
+        ledger
+            .issue(&rated("2026-10", &[("nts", "10")]), &issue(&inputs))
+            .unwrap();
+        let mut credit = |amount| {
+            let lines = line(1, amount);
+            let credit = Credit {
+                reference: "case-7",
+                reason: "outage",
+                lines: &lines,
+            };
+            ledger.credit("2026-000001", &credit, &issue(&inputs))
+        };
+        credit("33").unwrap();
+        let error = credit("32").unwrap_err().to_string();
+        let words =
+            "case-7 was credited before with other amounts, as 2026-000002: allowed are the same ones, or another";
+        assert!(error.contains(words), "{}: {error}", place.name);
+        assert_eq!(ledger.verify().unwrap().bills, 2, "{}", place.name);
+    }
+}
+
+#[test]
+fn of_a_bill_in_cents_cents_are_taken_back_with_their_tax() {
+    let card = CARD.replace("KRW", "EUR").replace("'10'", "'0.25'");
+    for place in both() {
+        let inputs = inputs();
+        let mut ledger = place.open();
+        // 2.50 and 0.25 of tax.
+        ledger
+            .issue(&rated_with(&card, "2026-10", &pairs(&[("nts", "10")])), &issue(&inputs))
+            .unwrap();
+        let lines = line(1, "1.25");
+        let credit = Credit {
+            reference: "a",
+            reason: "outage",
+            lines: &lines,
+        };
+        let note = ledger.credit("2026-000001", &credit, &issue(&inputs)).unwrap();
+        let (tax, total) = (note.statement().tax.to_fixed(2), note.statement().total.to_fixed(2));
+        assert_eq!((tax.as_str(), total.as_str()), ("-0.13", "-1.38"), "{}", place.name);
         assert!(ledger.verify().unwrap().agrees(), "{}", place.name);
     }
 }
