@@ -49,7 +49,13 @@ pub(crate) async fn load_programs(state: &State, name: &str, programs: &[&Path])
 
 async fn hand_over(state: &State, name: &str, files: &[File]) -> Result<(), ClusterError> {
     let archive = oci::archive(name, files, Layer::Plain)?;
-    let name = format!("maru-image-{}-{}.tar", std::process::id(), &oci::hex(&archive)[..12]);
+    // Clusters of one process get the same images at once.
+    let name = format!(
+        "maru-image-{}-{}-{}.tar",
+        std::process::id(),
+        state.number,
+        &oci::hex(&archive)[..12]
+    );
     let file = std::env::temp_dir().join(name);
     fs::write(&file, &archive).doing(|| format!("writing {}", file.display()))?;
     let outcome = import(state, &file).await;

@@ -219,7 +219,7 @@ pub async fn promtool() -> Result<PathBuf, ClusterError> {
 ///
 /// # Errors
 /// When Go is missing or the build fails.
-pub async fn s3_server() -> Result<PathBuf, ClusterError> {
+pub(crate) async fn s3_server() -> Result<PathBuf, ClusterError> {
     ensure(&[S3_SERVER], &Reporter::tests()).await?;
     S3_SERVER.path()
 }

@@ -1,16 +1,19 @@
 //! Maru as its users have it: the charts installed by the real Helm, and the operator with the rights that the chart gives it.
 
-use crate::{Faults, Operator, eventually};
+use crate::{Faults, Operator, eventually, programs};
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::Config;
-use kube::api::{Api, PostParams};
+use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
+use kube::api::{Api, ListParams, LogParams, PostParams};
+use kube::{Client, Config, ResourceExt};
 use maru_controller::Settings;
 use maru_test_cluster::Cluster;
 use std::path::{Path, PathBuf};
 
 /// The namespace of the release.
 pub const RELEASE_NAMESPACE: &str = "maru-system";
+/// The image that the chart asks for when nothing else is said.
+pub const OPERATOR_IMAGE: &str = "maru.dev/operator:0.1.0";
 
 /// Helm, with files of its own and no others of this machine.
 #[derive(Debug)]
@@ -76,6 +79,68 @@ impl Helm {
 /// A chart of this repository.
 pub fn chart(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../charts").join(name)
+}
+
+/// Gives the real node of a cluster the image that the chart asks for, with the programs as they are now.
+pub async fn load_operator(cluster: &Cluster) {
+    let folder = programs().await;
+    let [operator, kubectl] = ["maru-operator", "kubectl-maru"].map(|name| folder.join(name));
+    cluster
+        .load_programs(OPERATOR_IMAGE, &[&operator, &kubectl])
+        .await
+        .unwrap();
+}
+
+/// The pods of the release.
+pub fn operator_pods(client: &Client) -> Api<Pod> {
+    Api::namespaced(client.clone(), RELEASE_NAMESPACE)
+}
+
+/// What the operators' containers last wrote.
+pub async fn last_words(client: &Client) -> String {
+    let mut all = String::new();
+    for pod in operator_pods(client).list(&ListParams::default()).await.unwrap() {
+        let last = LogParams {
+            tail_lines: Some(10),
+            ..LogParams::default()
+        };
+        let log = operator_pods(client).logs(&pod.name_any(), &last).await;
+        all.extend([
+            format!("{:?}\n", pod.status),
+            log.unwrap_or_else(|error| error.to_string()),
+        ]);
+    }
+    all
+}
+
+/// Waits until so many containers of the operator are ready, and no other is left.
+pub async fn operator_is_ready(client: &Client, replicas: i32) {
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), RELEASE_NAMESPACE);
+    eventually("the operator's containers to be ready", 60, async || {
+        let status = deployments
+            .get("maru-operator")
+            .await
+            .unwrap()
+            .status
+            .unwrap_or_default();
+        if status.ready_replicas == Some(replicas) && status.unavailable_replicas.is_none() {
+            Ok(())
+        } else {
+            Err(last_words(client).await)
+        }
+    })
+    .await;
+}
+
+/// What the operator's container shows at `/metrics`, asked for through the API server.
+pub async fn metrics_of_container(client: &Client) -> String {
+    let pods = operator_pods(client).list(&ListParams::default()).await.unwrap().items;
+    let path = format!(
+        "/api/v1/namespaces/{RELEASE_NAMESPACE}/pods/{}:9464/proxy/metrics",
+        pods[0].name_any()
+    );
+    let request = http::Request::get(path).body(Vec::new()).unwrap();
+    client.request_text(request).await.unwrap()
 }
 
 /// How the operator that the chart installs reaches the API server: with the token of its service account, and so with its rights.

@@ -24,12 +24,15 @@ mod words;
 
 pub use cut::Cut;
 pub use faults::{Fault, Faults};
-pub use installed::{Helm, RELEASE_NAMESPACE, chart, operator_config, start_installed};
+pub use installed::{
+    Helm, OPERATOR_IMAGE, RELEASE_NAMESPACE, chart, last_words, load_operator, metrics_of_container, operator_config,
+    operator_is_ready, operator_pods, start_installed,
+};
 pub use kinds::{delete_kinds, install_kinds};
 pub use look::{Snapshot, eventually, snapshot, uid_of, versions};
 pub use meters::Meters;
 pub use months::{Billing, it_is};
-pub use operator::{Operator, among_crashes};
+pub use operator::{Operator, among_crashes, value};
 pub use programs::programs;
 pub use words::{HELLO, agency, agency_ready, apply, delete, is_gone, ready_reason, system, system_ready};
 
@@ -38,29 +41,48 @@ use maru_controller::Settings;
 use maru_test_cluster::{Cluster, ClusterOptions, RealNode};
 use tokio::sync::OnceCell;
 
-/// A cluster with Maru's kinds in it and one operator beside it.
+/// A cluster with Maru's kinds in it and one operator.
 #[derive(Debug)]
 pub struct Stage {
     /// The cluster.
     pub cluster: Cluster,
-    /// The operator, in this process.
-    pub operator: Operator,
+    operator: Acting,
+}
+
+/// Where the operator is.
+#[derive(Debug)]
+enum Acting {
+    /// In a container of its image, installed by its charts.
+    Installed,
+    /// In this process, where containers cannot run.
+    Here(Operator),
 }
 
 static SHARED: OnceCell<Stage> = OnceCell::const_new();
 
 impl Stage {
-    /// The stage that all stories of this program share: with a node that runs real containers where that is possible.
+    /// The stage that all stories of this program share: where containers can run, Maru is installed as its users do it.
     pub async fn shared() -> &'static Self {
         SHARED
             .get_or_init(|| async {
                 let options = ClusterOptions {
                     kwok_nodes: 1,
+                    service_proxy: true,
                     ..ClusterOptions::default()
                 };
                 let cluster = Cluster::start(options).await.unwrap();
-                install_kinds(&cluster.client().unwrap()).await;
-                let operator = Operator::start(&cluster.config(), Settings::default(), &Faults::none());
+                let operator = if cluster.has_real_node() {
+                    load_operator(&cluster).await;
+                    // The one node is of no grade.
+                    let values = ["replicas=1", "metering.enabled=false", "placement.enabled=false"];
+                    Helm::of(&cluster).await.install(&values).await;
+                    operator_is_ready(&cluster.client().unwrap(), 1).await;
+                    Acting::Installed
+                } else {
+                    install_kinds(&cluster.client().unwrap()).await;
+                    let operator = Operator::start(&cluster.config(), Settings::default(), &Faults::none());
+                    Acting::Here(operator)
+                };
                 Self { cluster, operator }
             })
             .await
@@ -69,6 +91,14 @@ impl Stage {
     /// A client with the administrator's rights.
     pub fn client(&self) -> Client {
         self.cluster.client().unwrap()
+    }
+
+    /// The value of one of the operator's metrics, such as `maru_drift_healed_total{kind="Service"}`; 0 where it is not there.
+    pub async fn metric(&self, name: &str) -> u64 {
+        match &self.operator {
+            Acting::Installed => value(&metrics_of_container(&self.client()).await, name),
+            Acting::Here(operator) => operator.metric(name),
+        }
     }
 }
 

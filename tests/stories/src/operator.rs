@@ -78,10 +78,16 @@ impl Operator {
 
     /// The value of one metric as `/metrics` shows it, such as `maru_drift_healed_total{kind="Service"}`; 0 where it is not there.
     pub fn metric(&self, name: &str) -> u64 {
-        let page = self.metrics.encode();
-        let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.map_or(0, |value| value.parse().unwrap())
+        value(&self.metrics.encode(), name)
     }
+}
+
+/// The value of one metric on a page of them; 0 where it is not there.
+pub fn value(page: &str, metric: &str) -> u64 {
+    let line = page
+        .lines()
+        .find_map(|line| line.strip_prefix(metric)?.strip_prefix(' '));
+    line.map_or(0, |value| value.parse().unwrap())
 }
 
 impl Drop for Operator {

@@ -1,4 +1,4 @@
-//! Agencies and systems as people give them, on a real cluster with the operator beside it.
+//! Agencies and systems as people give them, on a real cluster with the operator installed in it.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed helper is a failed test")]
 
@@ -109,7 +109,7 @@ async fn what_somebody_edits_or_deletes_is_put_right_within_a_second_and_counted
     apply(&client, &system("drift", "docs")).await;
     system_ready(&client, "drift", "docs", 60).await;
 
-    let before = stage.operator.metric("maru_drift_healed_total{kind=\"Deployment\"}");
+    let before = stage.metric("maru_drift_healed_total{kind=\"Deployment\"}").await;
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), "drift");
     let name = deployments.list(&ListParams::default()).await.unwrap().items[0].name_any();
     let edit =
@@ -133,7 +133,7 @@ async fn what_somebody_edits_or_deletes_is_put_right_within_a_second_and_counted
     .await;
     let healed = async |count: u64| {
         eventually("it to be counted", 5, async || {
-            match stage.operator.metric("maru_drift_healed_total{kind=\"Deployment\"}") - before {
+            match stage.metric("maru_drift_healed_total{kind=\"Deployment\"}").await - before {
                 counted if counted >= count => Ok(()),
                 counted => Err(format!("{counted} counted")),
             }

@@ -1,24 +1,21 @@
 //! The operator as users have it: a container of the image, under Pod Security `restricted`, on a node that runs real containers.
 
 use crate::stage::create;
-use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
-use kube::api::{Api, DeleteParams, ListParams, LogParams};
+use kube::api::{Api, DeleteParams, ListParams};
 use kube::{Client, ResourceExt};
 use maru_crds::{AgencySystem, BillingRun};
 use maru_desire::GRADE_LABEL;
 use maru_stories::{
-    Helm, RELEASE_NAMESPACE, agency, agency_ready, apply, delete, eventually, is_gone, programs, system, system_ready,
+    Helm, RELEASE_NAMESPACE, agency, agency_ready, apply, delete, eventually, is_gone, last_words, load_operator,
+    operator_is_ready, operator_pods, system, system_ready,
 };
 use maru_test_cluster::{Cluster, ClusterOptions};
 use serde_json::json;
 use std::collections::BTreeMap;
 
-/// What the chart asks for when nothing else is said.
-const IMAGE: &str = "maru.dev/operator:0.1.0";
-
 /// A cluster with a real node that has the image; none where this machine cannot have one.
-async fn cluster_with_image() -> Option<Cluster> {
+pub(crate) async fn cluster_with_image() -> Option<Cluster> {
     let options = ClusterOptions {
         node_labels: BTreeMap::from([(GRADE_LABEL.to_owned(), "Moderate".to_owned())]),
         service_proxy: true,
@@ -29,53 +26,12 @@ async fn cluster_with_image() -> Option<Cluster> {
         eprintln!("skipped: there is no node that runs real containers");
         return None;
     }
-    let folder = programs().await;
-    let [operator, kubectl] = ["maru-operator", "kubectl-maru"].map(|name| folder.join(name));
-    cluster.load_programs(IMAGE, &[&operator, &kubectl]).await.unwrap();
+    load_operator(&cluster).await;
     Some(cluster)
 }
 
-fn pods(client: &Client) -> Api<Pod> {
-    Api::namespaced(client.clone(), RELEASE_NAMESPACE)
-}
-
-/// What the operators' containers last wrote.
-async fn said(client: &Client) -> String {
-    let mut all = String::new();
-    for pod in pods(client).list(&ListParams::default()).await.unwrap() {
-        let last = LogParams {
-            tail_lines: Some(10),
-            ..LogParams::default()
-        };
-        let log = pods(client).logs(&pod.name_any(), &last).await;
-        all.extend([
-            format!("{:?}\n", pod.status),
-            log.unwrap_or_else(|error| error.to_string()),
-        ]);
-    }
-    all
-}
-
-async fn operator_is_ready(client: &Client, replicas: i32) {
-    let deployments: Api<Deployment> = Api::namespaced(client.clone(), RELEASE_NAMESPACE);
-    eventually("the operator's containers to be ready", 60, async || {
-        let status = deployments
-            .get("maru-operator")
-            .await
-            .unwrap()
-            .status
-            .unwrap_or_default();
-        if status.ready_replicas == Some(replicas) && status.unavailable_replicas.is_none() {
-            Ok(())
-        } else {
-            Err(said(client).await)
-        }
-    })
-    .await;
-}
-
 /// What a preview of this month comes to, once it has been worked out.
-async fn previewed(client: &Client, name: &str) -> String {
+pub(crate) async fn previewed(client: &Client, name: &str) -> String {
     let month = jiff::Timestamp::now()
         .in_tz("Asia/Seoul")
         .unwrap()
@@ -91,14 +47,14 @@ async fn previewed(client: &Client, name: &str) -> String {
         let status = runs.get(name).await.unwrap().status.unwrap_or_default();
         match status.total {
             Some(total) => Ok(total),
-            None => Err(format!("{:?}\n{}", status.conditions, said(client).await)),
+            None => Err(format!("{:?}\n{}", status.conditions, last_words(client).await)),
         }
     })
     .await
 }
 
 /// High prices: a few seconds of a small pod cost something.
-async fn prices(client: &Client) {
+pub(crate) async fn prices(client: &Client) {
     let card = json!({
         "apiVersion": "maru.dev/v1alpha1", "kind": "RateCard", "metadata": {"name": "platform"},
         "spec": {
@@ -151,7 +107,7 @@ async fn two_charts_and_ten_lines_of_yaml_give_an_agency_its_first_bill() {
         if left.is_empty() {
             Ok(())
         } else {
-            Err(said(&client).await)
+            Err(last_words(&client).await)
         }
     })
     .await;
@@ -159,12 +115,12 @@ async fn two_charts_and_ten_lines_of_yaml_give_an_agency_its_first_bill() {
     assert!(total.parse::<u64>().unwrap() > 0, "{total}");
 
     // Usage and money are on the volume: another container has them, and goes on.
-    let running = pods(&client).list(&ListParams::default()).await.unwrap().items;
-    pods(&client)
+    let running = operator_pods(&client).list(&ListParams::default()).await.unwrap().items;
+    operator_pods(&client)
         .delete(&running[0].name_any(), &DeleteParams::default())
         .await
         .unwrap();
-    is_gone(&pods(&client), &running[0].name_any(), 60).await;
+    is_gone(&operator_pods(&client), &running[0].name_any(), 60).await;
     operator_is_ready(&client, 1).await;
     assert_eq!(previewed(&client, "again").await, total);
 

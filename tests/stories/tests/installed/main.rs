@@ -10,5 +10,6 @@ mod data;
 mod placement;
 mod priced;
 mod refusals;
+mod replicas;
 mod stage;
 mod tenants;
