@@ -38,6 +38,17 @@ impl Row {
         Self::new(area, measure.into(), value, unit, format!("≥ {least}"), value >= least)
     }
 
+    /// A measure that should be `wanted` and nothing else, as far as a row shows it.
+    #[cfg(feature = "area-05")]
+    pub(crate) fn exactly(area: &str, measure: impl Into<String>, value: f64, unit: &str, wanted: f64) -> Self {
+        let met = (value - wanted).abs() < 0.000_05;
+        Self {
+            // Not rounded: it is the last places that are looked at.
+            value,
+            ..Self::new(area, measure.into(), value, unit, wanted.to_string(), met)
+        }
+    }
+
     fn new(area: &str, measure: String, value: f64, unit: &str, target: String, met: bool) -> Self {
         Self {
             area: area.to_owned(),
