@@ -70,7 +70,7 @@ mutants: $(MUTANTS) ## Change the billing engine and the ledger in each small wa
 
 fuzz: $(FUZZ) ## Give a reader bytes that a fuzzer makes up: make fuzz TARGET=usage-csv SECONDS=60 (tests/fuzz/src/bin has the targets)
 	@mkdir -p $(CACHE)/fuzz/$(TARGET)
-	CARGO_TARGET_DIR=$(CACHE)/target-fuzz RUSTC_BOOTSTRAP=1 $(FUZZ) run --fuzz-dir tests/fuzz --sanitizer none $(TARGET) $(CACHE)/fuzz/$(TARGET) $(wildcard tests/fuzz/seeds/$(TARGET)) -- \
+	CARGO_TARGET_DIR=$(CACHE)/target-fuzz RUSTC_BOOTSTRAP=1 $(FUZZ) run --dev --fuzz-dir tests/fuzz --sanitizer none $(TARGET) $(CACHE)/fuzz/$(TARGET) $(wildcard tests/fuzz/seeds/$(TARGET)) -- \
 		-max_total_time=$(SECONDS) -max_len=65536 -rss_limit_mb=1024
 
 $(FUZZ):
@@ -81,9 +81,9 @@ $(MUTANTS):
 	@echo "building cargo-mutants $(MUTANTS_VERSION) into $(MUTANTS_HOME)"
 	@env -u CARGO_TARGET_DIR $(CARGO) install --quiet --locked --root $(MUTANTS_HOME) cargo-mutants@$(MUTANTS_VERSION)
 
-generate: ## Write the manifests of the kinds and their chart from the types in crds/src, and the reference page of the command line
+generate: ## Write the manifests of the kinds and their chart from the types in crds/src, the reference page of the command line, and what the tutorials print
 	@$(CARGO) run --quiet --package maru-crds --bin maru-crdgen
-	@MARU_WRITE_REFERENCE=1 $(CARGO) test --quiet --workspace --test reference
+	@MARU_WRITE_REFERENCE=1 $(CARGO) test --quiet --workspace --test reference --test tutorials
 
 check-generated:
 	@$(CARGO) run --quiet --package maru-crds --bin maru-crdgen -- --check
