@@ -21,8 +21,8 @@ AREA ?= 02
 
 IMAGE ?= maru.dev/operator:0.1.0
 IMAGE_FILE ?= $(CACHE)/images/operator.tar
-# `bench` is optimised without the minutes that link-time optimisation takes.
-IMAGE_PROFILE ?= release
+# What of the workspace is in an image, and what packs it.
+IMAGE_PACKAGES = --package maru-controller --package maru-cli --package maru-test-cluster
 IMAGE_PROGRAMS = $(CARGO_TARGET_DIR)/release
 # Backups are made by PostgreSQL's own programs: the newest that this machine has.
 PG_PROGRAMS = $(wildcard $(addprefix $(lastword $(sort $(wildcard /usr/lib/postgresql/*/bin)))/,pg_dump pg_restore))
@@ -43,8 +43,8 @@ demo: tools ## The main job with real parts: ministries share a system and data,
 	@$(CARGO) run --quiet --locked --bin maru-demo
 
 image: tools ## One OCI image of the operator and the command line, without a container engine: IMAGE=name:tag, IMAGE_FILE=where
-	@$(CARGO) build --quiet --locked --profile $(IMAGE_PROFILE) --workspace --bins
-	@$(CARGO) run --quiet --locked --profile $(IMAGE_PROFILE) --bin maru-cluster -- pack --name $(IMAGE) --out $(IMAGE_FILE) \
+	@$(CARGO) build --quiet --locked --release $(IMAGE_PACKAGES) --bins
+	@$(IMAGE_PROGRAMS)/maru-cluster pack --name $(IMAGE) --out $(IMAGE_FILE) \
 		$(IMAGE_PROGRAMS)/maru-operator $(IMAGE_PROGRAMS)/kubectl-maru $(PG_PROGRAMS)
 	@[ -n "$(PG_PROGRAMS)" ] || echo "the image makes no backups of datasets: install postgresql-client and make it again"
 
@@ -55,10 +55,10 @@ distributed: tools ## Sums on a Ballista cluster (operator/distributed): build i
 	$(CARGO) test --locked --package maru-distributed --package maru-cli --features maru-cli/distributed --test same --test distributed
 
 bench: tools ## Measure an area against its targets: make bench AREA=01 (ground floor), AREA=02 (billing), AREA=03 (metering and the lake), AREA=04 (datasets and grants), AREA=05 (image, installation, handover, demo); kept in .maru/bench.json
-	@if [ "$(AREA)" = 01 ] || [ "$(AREA)" = 04 ]; then $(CARGO) build --quiet --profile bench --package maru-test-cluster --package maru-controller --bins; fi
-	@if [ "$(AREA)" = 02 ]; then $(CARGO) build --quiet --profile bench --package maru-cli --bins; fi
-	@if [ "$(AREA)" = 05 ]; then $(CARGO) build --quiet --profile bench --workspace --bins; fi
-	$(CARGO) run --quiet --profile bench --package maru-bench --no-default-features --features area-$(AREA) -- --area $(AREA)
+	@if [ "$(AREA)" = 01 ] || [ "$(AREA)" = 04 ]; then $(CARGO) build --quiet --release --package maru-test-cluster --package maru-controller --bins; fi
+	@if [ "$(AREA)" = 02 ]; then $(CARGO) build --quiet --release --package maru-cli --bins; fi
+	@if [ "$(AREA)" = 05 ]; then $(CARGO) build --quiet --release $(IMAGE_PACKAGES) --bins; fi
+	$(CARGO) run --quiet --release --package maru-bench --no-default-features --features area-$(AREA) -- --area $(AREA)
 
 check: check-generated check-dependencies ## Format, lints as errors, licences and sources of dependencies, generated files up to date
 	$(CARGO) fmt --all --check
