@@ -169,6 +169,7 @@ mod tests {
         assert_eq!(one, named(&[("y", "2"), ("x", "1")], &other));
         assert_ne!(one.manifests, named(&[("x", "2"), ("y", "1")], &records).manifests);
         assert_ne!(one.usage, named(&[], &records[..1]).usage);
+        assert_eq!(one.rate_card, of(&"card").unwrap());
     }
 
     #[test]
@@ -178,6 +179,7 @@ mod tests {
             inside.clone(),
             record("2", "2026-09-30T23:00:00Z", "2026-10-01T00:00:00Z"),
             record("3", "2026-11-01T00:00:00Z", "2026-11-01T00:00:00Z"),
+            record("5", "2026-09-30T12:00:00Z", "2026-09-30T12:00:00Z"),
         ];
         assert_eq!(named(&[], &outside), named(&[], std::slice::from_ref(&inside)));
         let first = record("4", "2026-10-01T00:00:00Z", "2026-10-01T00:00:00Z");
