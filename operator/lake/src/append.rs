@@ -194,7 +194,7 @@ impl Writer {
         Ok(changes)
     }
 
-    /// Makes sure that each file is known, and gives those of these ids that are in one of which no more than an outline is kept.
+    /// Looks into each file once, and gives those of these ids that are in one of which no more than an outline, or nothing, could be kept.
     pub(crate) async fn look_into<'a>(
         &mut self,
         table: &Table,
@@ -210,7 +210,7 @@ impl Writer {
         self.resolve(table, files, ids).await
     }
 
-    /// Reads those of the files that may hold one of these ids by their outline.
+    /// Reads those of the files that may hold one of these ids as far as is known.
     async fn resolve<'a>(&self, table: &Table, files: &[&'a DataFile], ids: &[u128]) -> Result<Found<'a>, LakeError> {
         let mut found = Found::new();
         for file in files {
@@ -250,7 +250,8 @@ impl Writer {
             .collect()
     }
 
-    /// Finds out which free ids the days around one hold, the nearest first; of days for which there is no room it stays unknown. Gives the files.
+    /// Finds out which free ids the days around one hold, the nearest first; of days for which there is no room it stays unknown. Gives the files
+    /// of which it is known.
     async fn learn_around<'a>(
         &mut self,
         table: &Table,
@@ -278,7 +279,8 @@ impl Writer {
             let prints: Vec<u128> = ids.iter().map(|id| self.index.fingerprints.of(&id.as_str())).collect();
             self.index.learn_free(&file.path, prints.into_iter());
         }
-        Ok(around.into_iter().map(|(_, file)| file).collect())
+        let known = around.into_iter().map(|(_, file)| file);
+        Ok(known.filter(|file| self.index.knows_free(&file.path)).collect())
     }
 
     async fn compare_day(
@@ -455,6 +457,8 @@ mod tests {
             .unwrap()
         };
         let batch = |numbers: std::ops::Range<u32>| numbers.map(|number| record(3, number, 1)).collect::<Vec<_>>();
+        // Of the first of these files nothing is kept, of the next an outline, of the last ones all.
+        lake.writer().index.most_outlined = 100;
         for first in [0, 90, 180, 270] {
             lake.append(&batch(first..first + 90)).unwrap();
         }

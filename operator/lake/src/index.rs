@@ -197,10 +197,13 @@ impl Index {
         paths.find_map(|path| Some((path, *self.files.get(path)?.get(&id)?)))
     }
 
-    /// Those of the ids that a file may hold by its outline: only reading it tells.
+    /// Those of the ids that a file may hold, where only reading it tells: by its outline, or all where nothing is known of it any more.
     pub(crate) fn in_doubt(&self, path: &str, ids: &[u128]) -> Vec<u128> {
+        if self.files.contains_key(path) {
+            return Vec::new();
+        }
         let outline = self.outlines.get(path);
-        let may_hold = |id: &&u128| outline.is_some_and(|outline| outline.may_hold(**id));
+        let may_hold = |id: &&u128| outline.is_none_or(|outline| outline.may_hold(**id));
         ids.iter().filter(may_hold).copied().collect()
     }
 
@@ -300,7 +303,8 @@ mod tests {
         );
         assert_eq!(index.in_doubt("c", &[5, 6, 8, 9]), [6, 8]);
         assert_eq!(index.find(10, ["c", "d"].into_iter()), Some(("d", 7)));
-        assert!(index.in_doubt("b", &[3, 4, 5]).is_empty() && index.in_doubt("d", &[9]).is_empty());
+        assert_eq!(index.in_doubt("d", &[9, 12]), []);
+        assert_eq!(index.in_doubt("b", &[3, 12]), [3, 12], "nothing is known of it");
         index.shrink(|file| file == "c");
         assert_eq!(["c", "d"].map(|file| index.knows(file)), [true, false]);
         assert_eq!((index.order.size, index.outlined.size), (0, 3));
