@@ -6,6 +6,18 @@ use tokio::process::Command;
 
 use crate::error::{ClusterError, Doing};
 
+/// Takes from a command that runs cargo what cargo told this process of its own package: build scripts read it, so that `ring` and all that needs it
+/// would be built again, and once more for the next build from a shell.
+pub fn as_from_a_shell(command: &mut std::process::Command) -> &mut std::process::Command {
+    for (name, _) in std::env::vars_os() {
+        let of_package = name.to_string_lossy();
+        if of_package.starts_with("CARGO_MANIFEST_") || of_package.starts_with("CARGO_PKG_") {
+            command.env_remove(&name);
+        }
+    }
+    command
+}
+
 /// Runs `program` to its end and gives what it wrote to standard output. It is killed when the caller gives up.
 pub(crate) async fn run(program: impl AsRef<Path>, args: &[&str]) -> Result<String, ClusterError> {
     let mut command = Command::new(program.as_ref());

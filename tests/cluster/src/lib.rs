@@ -46,6 +46,7 @@ mod supervisor_program;
 mod volumes;
 
 pub use cluster::{Cluster, shared};
+pub use command::as_from_a_shell;
 pub use error::ClusterError;
 pub use layout::State;
 pub use node::{HELLO_IMAGE, REAL_NODE_LABEL};

@@ -65,7 +65,9 @@ fn build(profile: &Path, room: &Path) -> Result<(), ClusterError> {
             cargo.args(["--profile", name]);
         }
     }
-    let output = cargo.output().doing(|| "running cargo".to_owned())?;
+    let output = crate::command::as_from_a_shell(&mut cargo)
+        .output()
+        .doing(|| "running cargo".to_owned())?;
     if output.status.success() {
         return Ok(());
     }

@@ -12,6 +12,7 @@ pub async fn programs() -> PathBuf {
         .args(["build", "--quiet", "--locked", "--workspace", "--bins", "--target-dir"])
         .arg(profile.parent().unwrap())
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."));
+    maru_test_cluster::as_from_a_shell(cargo.as_std_mut());
     let output = cargo.output().await.unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     profile.to_owned()

@@ -89,6 +89,7 @@ async fn demonstration(repository: &Path) -> Outcome<Vec<Row>> {
     let mut demo = Command::new("make");
     demo.arg("demo").env("DEMO_KEEP", "0").current_dir(repository);
     let began = Instant::now();
+    maru_test_cluster::as_from_a_shell(demo.as_std_mut());
     let output = demo.stderr(Stdio::inherit()).output().await?;
     let took = began.elapsed().as_secs_f64();
     let said = String::from_utf8(output.stdout)?;
@@ -115,6 +116,7 @@ async fn demonstration(repository: &Path) -> Outcome<Vec<Row>> {
 }
 
 async fn timed(command: &mut Command) -> Outcome<f64> {
+    maru_test_cluster::as_from_a_shell(command.as_std_mut());
     let began = Instant::now();
     let status = command.status().await?;
     if !status.success() {
@@ -133,35 +135,15 @@ fn program(name: &str) -> Outcome<PathBuf> {
     }
 }
 
-/// The programs that make backups, of the newest PostgreSQL that this machine has, as `make image` takes them.
-fn backup_programs() -> Outcome<Vec<PathBuf>> {
-    let mut versions: Vec<PathBuf> = match std::fs::read_dir("/usr/lib/postgresql") {
-        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?,
-        Err(_) => Vec::new(),
-    };
-    versions.sort();
-    let newest = versions.pop().map(|version| version.join("bin"));
-    let programs = newest
-        .iter()
-        .flat_map(|bin| ["pg_dump", "pg_restore"].map(|name| bin.join(name)));
-    Ok(programs.filter(|program| program.is_file()).collect())
-}
-
 /// The size of the image as a registry would hold it.
 async fn packed(file: &Path) -> Outcome<Row> {
     let mut pack = Command::new(program("maru-cluster")?);
     pack.args(["pack", "--name", IMAGE, "--out"]).arg(file);
-    let backups = backup_programs()?;
     pack.args([program("maru-operator")?, program("kubectl-maru")?])
-        .args(&backups);
+        .args(maru_test_postgres::backup_programs()?);
     timed(&mut pack).await?;
     let megabytes = std::fs::metadata(file)?.len() as f64 / 1e6;
-    let measure = if backups.is_empty() {
-        "image without the programs that make backups, compressed"
-    } else {
-        "image, compressed"
-    };
-    Ok(Row::at_most(AREA, measure, megabytes, "MB", 60.0))
+    Ok(Row::at_most(AREA, "image, compressed", megabytes, "MB", 60.0))
 }
 
 /// From `helm install` to an operator that is ready, on a real node that has the image; nothing where there can be no such node.
