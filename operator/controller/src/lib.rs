@@ -27,6 +27,8 @@ pub use queue::{FairQueue, QueueLimits, Turn};
 pub use rehearsal::{Rehearsal, Step, Unsettled, Verb};
 pub use world::World;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use kube::Client;
 use maru_desire::{Owner, Platform};
 use reconcile::Reconciler;
@@ -115,43 +117,48 @@ pub enum OperatorError {
 
 /// Runs one replica until `shutdown`; it then ends the turns that run and gives the lease back.
 ///
+/// What runs for long is boxed here and in the rooms beside this one: else it would be compiled again in every program that waits for it.
+///
 /// # Errors
 /// Where the lease cannot be set up.
-pub async fn run(
+pub fn run(
     client: Client,
     settings: Settings,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
     shutdown: CancellationToken,
-) -> Result<(), OperatorError> {
-    let shared = Arc::new(Shared {
-        world: World::new(settings.platform.clone()),
-        queue: FairQueue::new(settings.queue),
-        metrics,
-        unsaid: unsaid::Unsaid::default(),
-        leads: AtomicBool::new(false),
-        turns: AtomicU64::new(1),
-    });
-    let mut watches = JoinSet::new();
-    let (count, mut listed) = watch::start(&client, &shared, &mut watches);
-    tokio::select! {
-        _ = listed.wait_for(|listed| *listed == count) => {}
-        () = shutdown.cancelled() => return Ok(()),
-    }
-    health.set_ready(true);
-    tracing::info!(watches = count, "every first list has arrived");
-    match settings.lease.clone() {
-        None => lead(&client, &shared, &settings, shutdown).await,
-        Some(lease) => {
-            let leading = |ending| {
-                let (client, shared, settings) = (client.clone(), Arc::clone(&shared), settings.clone());
-                async move { lead(&client, &shared, &settings, ending).await }
-            };
-            lease.follow(&client, shutdown, leading).await?;
+) -> BoxFuture<'static, Result<(), OperatorError>> {
+    async move {
+        let shared = Arc::new(Shared {
+            world: World::new(settings.platform.clone()),
+            queue: FairQueue::new(settings.queue),
+            metrics,
+            unsaid: unsaid::Unsaid::default(),
+            leads: AtomicBool::new(false),
+            turns: AtomicU64::new(1),
+        });
+        let mut watches = JoinSet::new();
+        let (count, mut listed) = watch::start(&client, &shared, &mut watches);
+        tokio::select! {
+            _ = listed.wait_for(|listed| *listed == count) => {}
+            () = shutdown.cancelled() => return Ok(()),
         }
+        health.set_ready(true);
+        tracing::info!(watches = count, "every first list has arrived");
+        match settings.lease.clone() {
+            None => lead(&client, &shared, &settings, shutdown).await,
+            Some(lease) => {
+                let leading = |ending| {
+                    let (client, shared, settings) = (client.clone(), Arc::clone(&shared), settings.clone());
+                    async move { lead(&client, &shared, &settings, ending).await }
+                };
+                lease.follow(&client, shutdown, leading).await?;
+            }
+        }
+        health.set_ready(false);
+        Ok(())
     }
-    health.set_ready(false);
-    Ok(())
+    .boxed()
 }
 
 /// Works until `ending`: every known object has a turn first, later those that change.

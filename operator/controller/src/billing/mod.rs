@@ -12,7 +12,8 @@ mod work;
 
 use crate::Metrics;
 use crate::meter::reconcile::{self, Looked};
-use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 use kube::api::Api;
 use kube::runtime::WatchStreamExt;
@@ -101,81 +102,87 @@ impl Hourly {
     }
 }
 
+/// All billing runs, where the API server tells them.
+async fn listed(runs: &Api<BillingRun>) -> Option<Vec<BillingRun>> {
+    let listed = runs.list(&kube::api::ListParams::default().limit(500)).await;
+    let untold = |error: &kube::Error| tracing::warn!(%error, "the billing runs could not be listed");
+    listed.inspect_err(untold).ok().map(|listed| listed.items)
+}
+
 /// Works on billing runs until `shutdown`. What fails is logged, said in the run's conditions and tried again.
-pub async fn run(
+pub fn run(
     client: Client,
     lake: Arc<Lake>,
     settings: BillingSettings,
     metrics: Arc<Metrics>,
     shutdown: CancellationToken,
-) {
-    let runs = Api::<BillingRun>::all(client.clone());
-    let mut changes = watcher(runs.clone(), Config::default()).default_backoff().boxed();
-    let mut looks = tokio::time::interval(settings.look_every);
-    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut worked: HashMap<String, Worked> = HashMap::new();
-    let mut doubtful: HashMap<String, [usize; 2]> = HashMap::new();
-    let mut hourly = Hourly::default();
-    let mut upkeep = upkeep::Upkeep::default();
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            Some(_) = changes.next() => {}
-            _ = looks.tick() => {}
-        }
-        if !(settings.leads)(&metrics) {
-            continue;
-        }
-        let listed = match runs.list(&kube::api::ListParams::default().limit(500)).await {
-            Ok(listed) => listed.items,
-            Err(error) => {
-                tracing::warn!(%error, "the billing runs could not be listed");
-                continue;
-            }
-        };
-        let looked = tokio::select! {
-            () = shutdown.cancelled() => return,
-            looked = hourly.look(&client, &lake, &metrics) => looked,
-        };
-        if let Some(looked) = looked {
-            for run in &listed {
-                if let Err(error) = report::reconciled(&runs, run, looked, (settings.clock)()).await {
-                    tracing::warn!(%error, run = run.name_any(), "what runs and is metered could not be said");
-                }
-            }
-            // Whoever writes next must have seen what was just written.
-            continue;
-        }
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            () = upkeep.look(&lake, &settings, (settings.clock)(), &metrics) => {}
-        }
-        for run in listed {
-            let now = (settings.clock)();
-            let due = (run.metadata.generation, hour_of(now));
-            if worked.get(&run.name_any()) == Some(&due) || run.metadata.deletion_timestamp.is_some() {
-                continue;
-            }
-            let turn = work::turn(&client, &lake, &settings, &run, now);
-            let said = tokio::select! {
+) -> BoxFuture<'static, ()> {
+    async move {
+        let runs = Api::<BillingRun>::all(client.clone());
+        let mut changes = watcher(runs.clone(), Config::default()).default_backoff().boxed();
+        let mut looks = tokio::time::interval(settings.look_every);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut worked: HashMap<String, Worked> = HashMap::new();
+        let mut doubtful: HashMap<String, [usize; 2]> = HashMap::new();
+        let mut hourly = Hourly::default();
+        let mut upkeep = upkeep::Upkeep::default();
+        loop {
+            tokio::select! {
                 () = shutdown.cancelled() => return,
-                said = turn => said,
-            };
-            let again = said.is_failure();
-            metrics.billed(said.reason());
-            match said.doubtful() {
-                Some(hours) => drop(doubtful.insert(run.name_any(), hours)),
-                None => drop(doubtful.remove(&run.name_any())),
+                Some(_) = changes.next() => {}
+                _ = looks.tick() => {}
             }
-            let sum = |place: usize| doubtful.values().map(|hours| hours[place]).sum();
-            metrics.doubtful(sum(0), sum(1));
-            match report::write(&runs, &run, said, now).await {
-                Ok(()) if !again => {
-                    worked.insert(run.name_any(), due);
+            if !(settings.leads)(&metrics) {
+                continue;
+            }
+            let Some(listed) = listed(&runs).await else {
+                continue;
+            };
+            let looked = tokio::select! {
+                () = shutdown.cancelled() => return,
+                looked = hourly.look(&client, &lake, &metrics) => looked,
+            };
+            if let Some(looked) = looked {
+                for run in &listed {
+                    if let Err(error) = report::reconciled(&runs, run, looked, (settings.clock)()).await {
+                        tracing::warn!(%error, run = run.name_any(), "what runs and is metered could not be said");
+                    }
                 }
-                Ok(()) => {}
-                Err(error) => tracing::warn!(%error, run = run.name_any(), "the status was not taken"),
+                // Whoever writes next must have seen what was just written.
+                continue;
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = upkeep.look(&lake, &settings, (settings.clock)(), &metrics) => {}
+            }
+            for run in listed {
+                let now = (settings.clock)();
+                let due = (run.metadata.generation, hour_of(now));
+                if worked.get(&run.name_any()) == Some(&due) || run.metadata.deletion_timestamp.is_some() {
+                    continue;
+                }
+                let turn = work::turn(&client, &lake, &settings, &run, now);
+                let said = tokio::select! {
+                    () = shutdown.cancelled() => return,
+                    said = turn => said,
+                };
+                let again = said.is_failure();
+                metrics.billed(said.reason());
+                match said.doubtful() {
+                    Some(hours) => drop(doubtful.insert(run.name_any(), hours)),
+                    None => drop(doubtful.remove(&run.name_any())),
+                }
+                let sum = |place: usize| doubtful.values().map(|hours| hours[place]).sum();
+                metrics.doubtful(sum(0), sum(1));
+                match report::write(&runs, &run, said, now).await {
+                    Ok(()) if !again => {
+                        worked.insert(run.name_any(), due);
+                    }
+                    Ok(()) => {}
+                    Err(error) => tracing::warn!(%error, run = run.name_any(), "the status was not taken"),
+                }
             }
         }
     }
+    .boxed()
 }

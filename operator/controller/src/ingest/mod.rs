@@ -16,6 +16,8 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 use kube::Client;
 use maru_lake::Lake;
@@ -62,29 +64,32 @@ struct Refused {
 ///
 /// # Errors
 /// Where the listener fails, or the certificate cannot be read.
-pub async fn serve(
+pub fn serve(
     listener: tokio::net::TcpListener,
     certificate: Option<PathBuf>,
     client: Client,
     lake: Arc<Lake>,
     metrics: Arc<Metrics>,
     shutdown: CancellationToken,
-) -> std::io::Result<()> {
-    let ingest = Ingest {
-        senders: Senders::new(client),
-        writer: Writer::start(lake),
-        metrics,
-    };
-    let app = Router::new()
-        .route("/v1/events", post(take))
-        .layer(DefaultBodyLimit::max(MOST_BYTES))
-        .with_state(Arc::new(ingest));
-    if let Some(folder) = certificate {
-        return tls::serve(listener, app, &folder, shutdown).await;
+) -> BoxFuture<'static, std::io::Result<()>> {
+    async move {
+        let ingest = Ingest {
+            senders: Senders::new(client),
+            writer: Writer::start(lake),
+            metrics,
+        };
+        let app = Router::new()
+            .route("/v1/events", post(take))
+            .layer(DefaultBodyLimit::max(MOST_BYTES))
+            .with_state(Arc::new(ingest));
+        if let Some(folder) = certificate {
+            return tls::serve(listener, app, &folder, shutdown).await;
+        }
+        axum::serve(listener, app)
+            .with_graceful_shutdown(shutdown.cancelled_owned())
+            .await
     }
-    axum::serve(listener, app)
-        .with_graceful_shutdown(shutdown.cancelled_owned())
-        .await
+    .boxed()
 }
 
 async fn take(State(ingest): State<Arc<Ingest>>, headers: HeaderMap, body: Bytes) -> Response {

@@ -11,6 +11,8 @@ pub mod reconcile;
 mod source;
 pub mod used;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::Client;
 use maru_lake::{Lake, LakeError};
@@ -67,28 +69,31 @@ pub enum MeterError {
 ///
 /// # Errors
 /// Where a task was ended from outside.
-pub async fn run(
+pub fn run(
     client: Client,
     lake: Arc<Lake>,
     pace: Pace,
     metrics: Arc<Metrics>,
     shutdown: CancellationToken,
-) -> Result<(), MeterError> {
-    let pods = Loop::<Pod>::new(&client, &lake, pace, &metrics, Source::Pods, |pod| {
-        let (observed, error) = maru_meter::pods::observe(pod);
-        said(observed, error)
-    });
-    let volumes = Loop::<PersistentVolumeClaim>::new(&client, &lake, pace, &metrics, Source::Volumes, |claim| {
-        let (observed, error) = maru_meter::volumes::observe(claim);
-        said(observed, error)
-    });
-    let tidying = tokio::spawn(tidy(lake, pace.tidy_every, metrics, shutdown.clone()));
-    let pods = tokio::spawn(pods.run(shutdown.clone()));
-    let volumes = tokio::spawn(volumes.run(shutdown));
-    pods.await?;
-    volumes.await?;
-    tidying.await?;
-    Ok(())
+) -> BoxFuture<'static, Result<(), MeterError>> {
+    async move {
+        let pods = Loop::<Pod>::new(&client, &lake, pace, &metrics, Source::Pods, |pod| {
+            let (observed, error) = maru_meter::pods::observe(pod);
+            said(observed, error)
+        });
+        let volumes = Loop::<PersistentVolumeClaim>::new(&client, &lake, pace, &metrics, Source::Volumes, |claim| {
+            let (observed, error) = maru_meter::volumes::observe(claim);
+            said(observed, error)
+        });
+        let tidying = tokio::spawn(tidy(lake, pace.tidy_every, metrics, shutdown.clone()));
+        let pods = tokio::spawn(pods.run(shutdown.clone()));
+        let volumes = tokio::spawn(volumes.run(shutdown));
+        pods.await?;
+        volumes.await?;
+        tidying.await?;
+        Ok(())
+    }
+    .boxed()
 }
 
 /// Makes one file of those of each day that is over, until `shutdown`: what ended is written at once, so a day has many. Two replicas

@@ -5,6 +5,8 @@
 use super::prometheus::{Prometheus, PrometheusError};
 use crate::Metrics;
 use crate::metrics::SourceLabels;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, ListParams};
@@ -244,47 +246,50 @@ fn with_others(
 }
 
 /// Meters what is used until `shutdown`.
-pub async fn run(
+pub fn run(
     client: Client,
     lake: Arc<Lake>,
     prometheus: Prometheus,
     metrics: Arc<Metrics>,
     shutdown: CancellationToken,
-) {
-    let mut used = Used::new(lake, prometheus, Timestamp::now());
-    let mut looks = tokio::time::interval(LOOK_EVERY);
-    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            _ = looks.tick() => {}
-        }
-        let turn = async {
-            let agencies = agencies(&client).await.map_err(|error| error.to_string())?;
-            let turn = used.turn(Timestamp::now(), &agencies).await;
-            turn.map_err(|error| error.to_string())
-        };
-        let turned = tokio::select! {
-            () = shutdown.cancelled() => return,
-            turned = turn => turned,
-        };
-        if let Err(error) = turned {
-            tracing::warn!(
-                error,
-                "what was used could not be read for now: it is made up for later, and until then it is a hole"
-            );
-            metrics.metering_failed(SOURCE, "Read");
-        }
-        let written = std::mem::take(&mut used.written);
-        metrics.metered(SOURCE, "Added", written.added);
-        metrics.metered(SOURCE, "Bettered", written.bettered);
-        metrics.metered(SOURCE, "Known", written.known);
-        metrics.metered(SOURCE, "Conflict", written.conflicts.len());
-        if let Some(closed) = used.closed() {
-            let labels = SourceLabels { source: SOURCE };
-            metrics.metering_closed.get_or_create(&labels).set(closed.as_second());
+) -> BoxFuture<'static, ()> {
+    async move {
+        let mut used = Used::new(lake, prometheus, Timestamp::now());
+        let mut looks = tokio::time::interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                _ = looks.tick() => {}
+            }
+            let turn = async {
+                let agencies = agencies(&client).await.map_err(|error| error.to_string())?;
+                let turn = used.turn(Timestamp::now(), &agencies).await;
+                turn.map_err(|error| error.to_string())
+            };
+            let turned = tokio::select! {
+                () = shutdown.cancelled() => return,
+                turned = turn => turned,
+            };
+            if let Err(error) = turned {
+                tracing::warn!(
+                    error,
+                    "what was used could not be read for now: it is made up for later, and until then it is a hole"
+                );
+                metrics.metering_failed(SOURCE, "Read");
+            }
+            let written = std::mem::take(&mut used.written);
+            metrics.metered(SOURCE, "Added", written.added);
+            metrics.metered(SOURCE, "Bettered", written.bettered);
+            metrics.metered(SOURCE, "Known", written.known);
+            metrics.metered(SOURCE, "Conflict", written.conflicts.len());
+            if let Some(closed) = used.closed() {
+                let labels = SourceLabels { source: SOURCE };
+                metrics.metering_closed.get_or_create(&labels).set(closed.as_second());
+            }
         }
     }
+    .boxed()
 }
 
 async fn agencies(client: &Client) -> Result<Agencies, kube::Error> {
