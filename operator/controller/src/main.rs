@@ -11,6 +11,7 @@ use maru_lake::Lake;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -65,6 +66,9 @@ struct Arguments {
     /// The file with the key that backups are encrypted with, as `kubectl maru dataset key` prints it.
     #[arg(long, env = "MARU_BACKUP_KEY_FILE", requires = "backups")]
     backup_key_file: Option<PathBuf>,
+    /// After how many seconds databases are compared with what is wanted when nothing changed: so long a right that somebody gave by hand can last.
+    #[arg(long, env = "MARU_VERIFY_DATA_SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    verify_data_seconds: u64,
     /// How many objects are worked on at once.
     #[arg(long, env = "MARU_WORKERS", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: u16,
@@ -192,6 +196,7 @@ async fn settings(client: &Client, arguments: &Arguments) -> Result<Settings, Bo
     Ok(Settings {
         platform: maru_controller::in_cluster(client, platform).await?,
         workers: usize::from(arguments.workers),
+        verify_data_every: Duration::from_secs(arguments.verify_data_seconds),
         backups: backups(arguments)?,
         lease: arguments.replica.clone().map(|identity| Lease {
             namespace: arguments.namespace.clone(),
