@@ -14,8 +14,8 @@ pub(crate) struct Certificates {
 }
 
 impl Certificates {
-    /// For a server that is reached as `localhost` and `127.0.0.1`; `over`: its time is over.
-    pub(crate) fn make(over: bool) -> Result<Self, PostgresError> {
+    /// For a server that is reached as `localhost`, as `127.0.0.1` and at an address; `over`: its time is over.
+    pub(crate) fn make(over: bool, address: IpAddr) -> Result<Self, PostgresError> {
         let mut params = CertificateParams::default();
         params
             .distinguished_name
@@ -28,9 +28,8 @@ impl Certificates {
 
         let mut params = CertificateParams::new(["localhost".to_owned()])?;
         params.distinguished_name.push(DnType::CommonName, "maru test server");
-        params
-            .subject_alt_names
-            .push(SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+        let addresses = [Ipv4Addr::LOCALHOST.into(), address].map(SanType::IpAddress);
+        params.subject_alt_names.extend(addresses);
         if over {
             params.not_before = rcgen::date_time_ymd(2019, 1, 1);
             params.not_after = rcgen::date_time_ymd(2020, 1, 1);

@@ -20,6 +20,15 @@ pub(crate) fn programs() -> Result<PathBuf, PostgresError> {
     newest().ok_or_else(|| PostgresError::Missing(PACKAGES.join(" ")))
 }
 
+/// The programs with which backups are made and restored.
+///
+/// # Errors
+/// Where they are not there and cannot be installed.
+pub fn backup_programs() -> Result<[PathBuf; 2], PostgresError> {
+    let folder = programs()?;
+    Ok(["pg_dump", "pg_restore"].map(|name| folder.join(name)))
+}
+
 fn newest() -> Option<PathBuf> {
     let version = |path: &Path| -> Option<u32> { path.file_name()?.to_str()?.parse().ok() };
     fs::read_dir(VERSIONS)

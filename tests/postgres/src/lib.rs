@@ -18,5 +18,6 @@ mod debian;
 mod error;
 mod server;
 
+pub use debian::backup_programs;
 pub use error::PostgresError;
 pub use server::{Postgres, PostgresOptions, shared};

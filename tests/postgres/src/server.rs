@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -47,6 +47,8 @@ pub struct PostgresOptions {
     pub certificate_over: bool,
     /// The data is on a disk of its own with so many MiB, for which one must be root.
     pub disk_mib: Option<u32>,
+    /// A further address of this machine on which it listens, for clients that cannot reach 127.0.0.1, such as pods.
+    pub outside: Option<IpAddr>,
     /// Further settings, such as `("max_connections", "20")`.
     pub settings: Vec<(String, String)>,
 }
@@ -101,12 +103,18 @@ impl Postgres {
     pub fn url(&self, database: &str) -> String {
         let tls = if self.options.tls { "?sslmode=require" } else { "" };
         format!(
-            "postgresql://{SUPERUSER}:{PASSWORD}@127.0.0.1:{}/{database}{tls}",
+            "postgresql://{SUPERUSER}:{PASSWORD}@{}:{}/{database}{tls}",
+            self.host(),
             self.port
         )
     }
 
-    /// Where it listens on 127.0.0.1.
+    /// The address at which all of its clients reach it: 127.0.0.1, or the one outside.
+    pub fn host(&self) -> IpAddr {
+        self.options.outside.unwrap_or(Ipv4Addr::LOCALHOST.into())
+    }
+
+    /// Where it listens.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -247,18 +255,16 @@ impl Postgres {
         }
         initdb.arg("--pwfile").arg(&password).arg("-D").arg(self.data());
         debian::finish(&mut initdb)?;
-        if self.options.tls {
-            write(
-                &self.data().join("pg_hba.conf"),
-                "hostssl all all 127.0.0.1/32 scram-sha-256\n",
-            )?;
-        }
+        let connection = if self.options.tls { "hostssl" } else { "host" };
+        let from = self.options.outside.map_or("127.0.0.1/32", |_| "all");
+        let rules = ["all", "replication"].map(|what| format!("{connection} {what} all {from} scram-sha-256\n"));
+        write(&self.data().join("pg_hba.conf"), &rules.concat())?;
         self.give_to_server()
     }
 
     fn certify(&self, over: bool) -> Result<(), PostgresError> {
         let folder = self.folder.path();
-        let certificates = Certificates::make(over)?;
+        let certificates = Certificates::make(over, self.host())?;
         write(&folder.join("authority.crt"), &certificates.authority)?;
         write(&folder.join("server.crt"), &certificates.certificate)?;
         write(&folder.join("server.key"), &certificates.key)?;
@@ -284,7 +290,7 @@ impl Postgres {
             self.port.to_string().into(),
         ]);
         let mut settings = vec![
-            ("listen_addresses".to_owned(), "127.0.0.1".to_owned()),
+            ("listen_addresses".to_owned(), self.addresses()),
             // As a platform would have it that audits and meters.
             (
                 "shared_preload_libraries".to_owned(),
@@ -312,6 +318,11 @@ impl Postgres {
             .stderr(Stdio::null());
         self.keeper = Some(keeper.spawn().doing(|| "starting PostgreSQL".to_owned())?);
         self.wait_until_ready(&started)
+    }
+
+    fn addresses(&self) -> String {
+        let outside = self.options.outside.map(|address| format!(",{address}"));
+        format!("127.0.0.1{}", outside.unwrap_or_default())
     }
 
     fn wait_until_ready(&self, started: &Path) -> Result<(), PostgresError> {

@@ -41,7 +41,7 @@ pub async fn register_server(client: &Client, server: &Postgres, password: &str,
         client,
         &json!({
             "apiVersion": "maru.dev/v1alpha1", "kind": "DatabaseServer", "metadata": {"name": "shared"},
-            "spec": {"host": "127.0.0.1", "port": server.port(), "tls": tls, "adminSecretRef": {"name": "shared-admin"}},
+            "spec": {"host": server.host(), "port": server.port(), "tls": tls, "adminSecretRef": {"name": "shared-admin"}},
         }),
     )
     .await;

@@ -10,8 +10,10 @@
     reason = "a helper that fails is a story that fails"
 )]
 
+mod acting;
 mod cut;
 pub mod data;
+pub mod events;
 mod faults;
 mod installed;
 mod kinds;
@@ -22,6 +24,7 @@ mod operator;
 mod programs;
 mod words;
 
+pub use acting::Acting;
 pub use cut::Cut;
 pub use faults::{Fault, Faults};
 pub use installed::{
@@ -37,7 +40,6 @@ pub use programs::programs;
 pub use words::{HELLO, agency, agency_ready, apply, delete, is_gone, ready_reason, system, system_ready};
 
 use kube::Client;
-use maru_controller::Settings;
 use maru_test_cluster::{Cluster, ClusterOptions, RealNode};
 use tokio::sync::OnceCell;
 
@@ -49,15 +51,6 @@ pub struct Stage {
     operator: Acting,
 }
 
-/// Where the operator is.
-#[derive(Debug)]
-enum Acting {
-    /// In a container of its image, installed by its charts.
-    Installed,
-    /// In this process, where containers cannot run.
-    Here(Operator),
-}
-
 static SHARED: OnceCell<Stage> = OnceCell::const_new();
 
 impl Stage {
@@ -65,24 +58,7 @@ impl Stage {
     pub async fn shared() -> &'static Self {
         SHARED
             .get_or_init(|| async {
-                let options = ClusterOptions {
-                    kwok_nodes: 1,
-                    service_proxy: true,
-                    ..ClusterOptions::default()
-                };
-                let cluster = Cluster::start(options).await.unwrap();
-                let operator = if cluster.has_real_node() {
-                    load_operator(&cluster).await;
-                    // The one node is of no grade.
-                    let values = ["replicas=1", "metering.enabled=false", "placement.enabled=false"];
-                    Helm::of(&cluster).await.install(&values).await;
-                    operator_is_ready(&cluster.client().unwrap(), 1).await;
-                    Acting::Installed
-                } else {
-                    install_kinds(&cluster.client().unwrap()).await;
-                    let operator = Operator::start(&cluster.config(), Settings::default(), &Faults::none());
-                    Acting::Here(operator)
-                };
+                let (cluster, operator) = Acting::on_a_cluster(&[]).await;
                 Self { cluster, operator }
             })
             .await
@@ -95,10 +71,7 @@ impl Stage {
 
     /// The value of one of the operator's metrics, such as `maru_drift_healed_total{kind="Service"}`; 0 where it is not there.
     pub async fn metric(&self, name: &str) -> u64 {
-        match &self.operator {
-            Acting::Installed => value(&metrics_of_container(&self.client()).await, name),
-            Acting::Here(operator) => operator.metric(name),
-        }
+        self.operator.metric(name).await
     }
 }
 

@@ -1,16 +1,15 @@
-//! Two ministries and their data, on a real API server and a real PostgreSQL.
+//! Two ministries and their data, on a real API server and a real PostgreSQL, with the operator as its users install it where containers can run.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed helper is a failed test")]
 
 use kube::Client;
 use kube::api::Api;
-use maru_controller::Settings;
 use maru_crds::{DataGrant, Dataset};
 use maru_stories::data::{
     ADMIN_PASSWORD, accept, ask, condition, dataset, everything, grant, make_admin, put, put_admin, register_server,
     secret, secrets_of_maru, two_ministries,
 };
-use maru_stories::{Faults, Operator, cluster_with_kinds, delete, eventually, is_gone};
+use maru_stories::{Acting, cluster_with_kinds, delete, eventually, is_gone};
 use maru_test_cluster::Cluster;
 use maru_test_postgres::{Postgres, PostgresOptions};
 use serde_json::json;
@@ -25,37 +24,34 @@ struct Scene {
     cluster: Cluster,
     client: Client,
     server: Postgres,
-    operator: Operator,
-}
-
-fn operator(cluster: &Cluster) -> Operator {
-    let settings = Settings {
-        verify_data_every: Duration::from_secs(1),
-        ..Settings::default()
-    };
-    Operator::start(&cluster.config(), settings, &Faults::none())
+    operator: Acting,
 }
 
 impl Scene {
-    /// Two ministries, a server, and a dataset with three businesses in it.
-    async fn set() -> Self {
-        let cluster = cluster_with_kinds().await;
-        let client = cluster.client().unwrap();
-        let server = Postgres::start(&PostgresOptions::default()).unwrap();
+    /// An operator and a server that have not heard of each other.
+    fn empty((cluster, operator): (Cluster, Acting), options: PostgresOptions) -> Self {
+        let outside = cluster.outside();
+        let server = Postgres::start(&PostgresOptions { outside, ..options }).unwrap();
         make_admin(&server);
-        let operator = operator(&cluster);
-        register_server(&client, &server, ADMIN_PASSWORD, json!({"mode": "Disable"})).await;
-        two_ministries(&client).await;
-        condition(&client, &dataset(), "Ready", "True", "Ready").await;
-        let rows =
-            "INSERT INTO business VALUES ('one', 'Seoul', 'Kim'), ('two', 'Seoul', 'Lee'), ('three', 'Busan', 'Park')";
-        query(&client, "nts", OWNERS, rows).await.unwrap();
         Self {
+            client: cluster.client().unwrap(),
             cluster,
-            client,
             server,
             operator,
         }
+    }
+
+    /// Two ministries, a server, and a dataset with three businesses in it.
+    async fn set(stage: (Cluster, Acting)) -> Self {
+        let scene = Self::empty(stage, PostgresOptions::default());
+        let client = &scene.client;
+        register_server(client, &scene.server, ADMIN_PASSWORD, json!({"mode": "Disable"})).await;
+        two_ministries(client).await;
+        condition(client, &dataset(), "Ready", "True", "Ready").await;
+        let rows =
+            "INSERT INTO business VALUES ('one', 'Seoul', 'Kim'), ('two', 'Seoul', 'Lee'), ('three', 'Busan', 'Park')";
+        query(client, "nts", OWNERS, rows).await.unwrap();
+        scene
     }
 
     /// A grant that both sides want.
@@ -74,7 +70,7 @@ impl Scene {
         format!("{}.business", found.status.unwrap().view_schema.unwrap())
     }
 
-    async fn end(self) {
+    async fn end(mut self) {
         self.operator.stop().await;
         self.cluster.stop().await.unwrap();
     }
@@ -88,7 +84,7 @@ async fn query(client: &Client, namespace: &str, name: &str, sql: &str) -> Resul
 
 #[tokio::test]
 async fn a_ministry_reads_what_another_granted_and_it_accepted_until_either_takes_it_back() {
-    let scene = Scene::set().await;
+    let scene = Scene::set(Acting::on_a_cluster(&[]).await).await;
     let client = &scene.client;
     // Granted alone is not enough.
     put(client, &grant("letters", 600)).await;
@@ -139,16 +135,16 @@ async fn a_ministry_reads_what_another_granted_and_it_accepted_until_either_take
 
 #[tokio::test]
 async fn a_grant_ends_at_its_time_with_no_operator_and_strangers_rights_go_when_one_is_back() {
-    let scene = Scene::set().await;
-    let client = &scene.client;
-    let all = format!("SELECT name FROM {}", scene.granted("short", 25).await);
+    let mut scene = Scene::set(Acting::on_a_cluster(&[]).await).await;
+    let client = &scene.client.clone();
+    let all = format!("SELECT name FROM {}", scene.granted("short", 40).await);
     let uri = secret(client, "mois", CONSUMERS).await.unwrap()["uri"].clone();
     let found = Api::<DataGrant>::namespaced(client.clone(), "nts")
         .get("short")
         .await
         .unwrap();
     let end: jiff::Timestamp = found.spec.not_after.parse().unwrap();
-    scene.operator.kill();
+    scene.operator.kill().await;
     let began = Instant::now();
     while ask(uri.clone(), all.clone()).await == Ok(2) {
         assert!(began.elapsed() < Duration::from_mins(1), "the grant does not end");
@@ -168,7 +164,7 @@ async fn a_grant_ends_at_its_time_with_no_operator_and_strangers_rights_go_when_
     let by_hand = format!("GRANT USAGE ON SCHEMA public TO {user}; GRANT SELECT ON business TO {user}");
     scene.server.sql(&database, &by_hand).unwrap();
     assert_eq!(ask(uri.clone(), "SELECT FROM business".to_owned()).await, Ok(3));
-    let operator = operator(&scene.cluster);
+    scene.operator.start().await;
     condition(client, &grant("short", 0), "Active", "False", "Expired").await;
     condition(client, &grant("short", 0), "Enforced", "True", "NothingGranted").await;
     assert!(ask(uri, "SELECT FROM business".to_owned()).await.is_err());
@@ -183,7 +179,8 @@ async fn a_grant_ends_at_its_time_with_no_operator_and_strangers_rights_go_when_
             .server
             .sql(&database, "SELECT relacl FROM pg_class WHERE relname = 'business'")
             .unwrap();
-        let counted = operator.metric("maru_deviations_undone_total{kind=\"Dataset\"}");
+        let metric = "maru_deviations_undone_total{kind=\"Dataset\"}";
+        let counted = scene.operator.metric(metric).await;
         if !acl.contains("{=r") && !acl.contains(",=r") && counted >= 1 {
             Ok(())
         } else {
@@ -192,8 +189,7 @@ async fn a_grant_ends_at_its_time_with_no_operator_and_strangers_rights_go_when_
     })
     .await;
     condition(client, &dataset(), "Ready", "True", "Ready").await;
-    operator.stop().await;
-    scene.cluster.stop().await.unwrap();
+    scene.end().await;
 }
 
 /// How often somebody connected to the dataset's database.
@@ -204,20 +200,20 @@ fn sessions(server: &Postgres) -> String {
 
 #[tokio::test]
 async fn at_rest_nobody_connects_to_a_database_and_what_a_stranger_does_there_is_undone_all_the_same() {
-    let scene = Scene::set().await;
+    let scene = Scene::set(Acting::on_a_cluster(&[]).await).await;
     let client = &scene.client;
     scene.granted("letters", 600).await;
-    let turns = || {
+    let turns = async || {
         let metric = "maru_reconciles_total{kind=\"Dataset\",outcome=\"Done\"}";
-        scene.operator.metric(metric)
+        scene.operator.metric(metric).await
     };
-    let (mut at, mut before) = (turns(), sessions(&scene.server));
+    let (mut at, mut before) = (turns().await, sessions(&scene.server));
     eventually("four verifications without a session", 30, async || {
-        if turns() < at + 4 {
+        if turns().await < at + 4 {
             return Err("they go on".to_owned());
         }
         let (after, known) = (sessions(&scene.server), before.clone());
-        (at, before) = (turns(), after.clone());
+        (at, before) = (turns().await, after.clone());
         if known == after { Ok(()) } else { Err(after) }
     })
     .await;
@@ -259,54 +255,50 @@ async fn at_rest_nobody_connects_to_a_database_and_what_a_stranger_does_there_is
 
 #[tokio::test]
 async fn a_server_that_refuses_or_is_away_says_what_to_do_and_all_is_well_when_it_is_mended() {
-    let cluster = cluster_with_kinds().await;
-    let client = cluster.client().unwrap();
-    let mut server = Postgres::start(&PostgresOptions {
+    let options = PostgresOptions {
         tls: true,
         ..PostgresOptions::default()
-    })
-    .unwrap();
-    make_admin(&server);
-    let operator = operator(&cluster);
+    };
+    let mut scene = Scene::empty(Acting::on_a_cluster(&[]).await, options);
+    let client = &scene.client.clone();
     let object = json!({"apiVersion": "maru.dev/v1alpha1", "kind": "DatabaseServer", "metadata": {"name": "shared"}});
     // Without the authority's certificate the server's is refused.
-    register_server(&client, &server, "wrong-word", json!({})).await;
-    two_ministries(&client).await;
-    condition(&client, &object, "Ready", "False", "CertificateRefused").await;
-    condition(&client, &dataset(), "Ready", "False", "CertificateRefused").await;
-    let authority = std::fs::read_to_string(server.authority()).unwrap();
+    register_server(client, &scene.server, "wrong-word", json!({})).await;
+    two_ministries(client).await;
+    condition(client, &object, "Ready", "False", "CertificateRefused").await;
+    condition(client, &dataset(), "Ready", "False", "CertificateRefused").await;
+    let authority = std::fs::read_to_string(scene.server.authority()).unwrap();
     let ca = json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "shared-ca", "namespace": "maru-system"},
         "stringData": {"ca.crt": authority},
     });
-    put(&client, &ca).await;
+    put(client, &ca).await;
     register_server(
-        &client,
-        &server,
+        client,
+        &scene.server,
         "wrong-word",
         json!({"caSecretRef": {"name": "shared-ca"}}),
     )
     .await;
-    let wrong = condition(&client, &object, "Ready", "False", "WrongPassword").await;
+    let wrong = condition(client, &object, "Ready", "False", "WrongPassword").await;
     assert!(wrong.message.contains("adminSecretRef"), "{}", wrong.message);
-    put_admin(&client, ADMIN_PASSWORD).await;
-    condition(&client, &object, "Ready", "True", "Ready").await;
-    condition(&client, &dataset(), "Ready", "True", "Ready").await;
+    put_admin(client, ADMIN_PASSWORD).await;
+    condition(client, &object, "Ready", "True", "Ready").await;
+    condition(client, &dataset(), "Ready", "True", "Ready").await;
 
-    server.crash().unwrap();
-    let away = condition(&client, &object, "Ready", "False", "ServerUnreachable").await;
+    scene.server.crash().unwrap();
+    let away = condition(client, &object, "Ready", "False", "ServerUnreachable").await;
     assert!(away.message.contains("host and port"), "{}", away.message);
-    condition(&client, &dataset(), "Enforced", "Unknown", "ServerUnreachable").await;
-    server.restart().unwrap();
-    condition(&client, &dataset(), "Ready", "True", "Ready").await;
-    condition(&client, &object, "Ready", "True", "Ready").await;
-    operator.stop().await;
-    cluster.stop().await.unwrap();
+    condition(client, &dataset(), "Enforced", "Unknown", "ServerUnreachable").await;
+    scene.server.restart().unwrap();
+    condition(client, &dataset(), "Ready", "True", "Ready").await;
+    condition(client, &object, "Ready", "True", "Ready").await;
+    scene.end().await;
 }
 
 #[tokio::test]
 async fn a_dataset_that_is_deleted_leaves_its_data_and_one_of_the_same_name_has_it_again() {
-    let scene = Scene::set().await;
+    let scene = Scene::set(Acting::on_a_cluster(&[]).await).await;
     let client = &scene.client;
     let view = scene.granted("letters", 600).await;
     let uri = secret(client, "mois", CONSUMERS).await.unwrap()["uri"].clone();
@@ -372,14 +364,16 @@ impl Write for Kept {
 
 #[tokio::test]
 async fn no_password_is_in_any_log_event_status_or_metric_or_in_the_servers_log() {
+    // An operator in this process, for all of its words at the level `trace`; those of the other stories here are looked through as well.
     let log = Kept::default();
     let writer = log.clone();
-    // Of this whole program: the other stories' words are looked through as well.
     let _ = tracing_subscriber::fmt()
         .with_env_filter("trace,hyper=info,h2=info")
         .with_writer(move || writer.clone())
         .try_init();
-    let scene = Scene::set().await;
+    let cluster = cluster_with_kinds().await;
+    let operator = Acting::here(&cluster);
+    let scene = Scene::set((cluster, operator)).await;
     let client = &scene.client;
     for audited in ["log_statement", "pgaudit.log"] {
         let sql = format!("ALTER SYSTEM SET {audited} = 'all'");
@@ -391,7 +385,7 @@ async fn no_password_is_in_any_log_event_status_or_metric_or_in_the_servers_log(
     for (namespace, name) in [("nts", OWNERS), ("mois", CONSUMERS)] {
         words.push(secret(client, namespace, name).await.unwrap()["password"].clone());
     }
-    let said = everything(client).await + &scene.operator.metrics.encode();
+    let said = everything(client).await + &scene.operator.metrics().await;
     let logged = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
     let of_server = scene.server.log().unwrap();
     assert!(logged.contains("Dataset"), "the operator's log was kept");

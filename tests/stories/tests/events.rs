@@ -2,23 +2,20 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed helper is a failed test")]
 
-use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
 use kube::api::{Api, PostParams};
 use maru_controller::{Metrics, ingest};
 use maru_lake::Lake;
 use maru_meter::Interval;
+use maru_stories::events::{BATCH, ONE, account, event, post, send, token};
 use maru_stories::{cluster_with_kinds, eventually};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-
-const ONE: &str = "application/cloudevents+json";
-const BATCH: &str = "application/cloudevents-batch+json";
 
 /// Serves events into a lake.
 async fn endpoint(client: &Client, lake: &Path) -> SocketAddr {
@@ -40,60 +37,6 @@ async fn encrypted_endpoint(client: &Client, lake: &Path, certificate: Option<Pa
         CancellationToken::new(),
     ));
     address
-}
-
-/// A service account of a namespace, of a system if it is to be.
-async fn account(client: &Client, namespace: &str, name: &str, system: Option<&str>) {
-    let labels = system.map_or_else(|| json!({}), |system| json!({"maru.dev/system": system}));
-    let account: ServiceAccount =
-        serde_json::from_value(json!({"metadata": {"name": name, "labels": labels}})).unwrap();
-    let api = Api::<ServiceAccount>::namespaced(client.clone(), namespace);
-    api.create(&PostParams::default(), &account).await.unwrap();
-}
-
-async fn token(client: &Client, namespace: &str, name: &str, audience: &str) -> String {
-    let request = TokenRequest {
-        spec: Some(TokenRequestSpec {
-            audiences: Some(vec![audience.to_owned()]),
-            ..TokenRequestSpec::default()
-        }),
-        ..TokenRequest::default()
-    };
-    let api = Api::<ServiceAccount>::namespaced(client.clone(), namespace);
-    let answer = api
-        .create_token_request(name, &PostParams::default(), &request)
-        .await
-        .unwrap();
-    answer.status.unwrap().token.unwrap()
-}
-
-fn event(id: &str, quantity: &str) -> Value {
-    json!({
-        "specversion": "1.0", "id": id, "source": "/gateway", "type": "dev.maru.usage.v1",
-        "time": jiff::Timestamp::now(), "data": {"meter": "requests.count", "quantity": quantity, "unit": "request"},
-    })
-}
-
-/// The status code and the body of the answer.
-async fn send(to: SocketAddr, token: Option<&str>, kind: &str, body: &Value) -> (u16, Value) {
-    let url = format!("http://{to}/v1/events");
-    post(&reqwest::Client::new(), &url, token, kind, body).await.unwrap()
-}
-
-async fn post(
-    client: &reqwest::Client,
-    url: &str,
-    token: Option<&str>,
-    kind: &str,
-    body: &Value,
-) -> Result<(u16, Value), reqwest::Error> {
-    let mut request = client.post(url).header("content-type", kind).body(body.to_string());
-    if let Some(token) = token {
-        request = request.bearer_auth(token);
-    }
-    let answer = request.send().await?;
-    let status = answer.status().as_u16();
-    Ok((status, serde_json::from_str(&answer.text().await?).unwrap_or_default()))
 }
 
 /// Agency, system and quantity of everything in the lake.

@@ -30,8 +30,8 @@ pub(crate) async fn cluster_with_image() -> Option<Cluster> {
     Some(cluster)
 }
 
-/// What a preview of this month comes to, once it has been worked out.
-pub(crate) async fn previewed(client: &Client, name: &str) -> String {
+/// What a preview of this month by a rate card comes to, once it has been worked out.
+pub(crate) async fn previewed(client: &Client, rate_card: &str, name: &str) -> String {
     let month = jiff::Timestamp::now()
         .in_tz("Asia/Seoul")
         .unwrap()
@@ -39,7 +39,7 @@ pub(crate) async fn previewed(client: &Client, name: &str) -> String {
         .to_string();
     let run = json!({
         "apiVersion": "maru.dev/v1alpha1", "kind": "BillingRun", "metadata": {"name": name},
-        "spec": {"rateCardRef": {"name": "platform"}, "period": month, "action": "Preview"},
+        "spec": {"rateCardRef": {"name": rate_card}, "period": month, "action": "Preview"},
     });
     create(client, &run).await.unwrap();
     let runs: Api<BillingRun> = Api::all(client.clone());
@@ -53,14 +53,14 @@ pub(crate) async fn previewed(client: &Client, name: &str) -> String {
     .await
 }
 
-/// High prices: a few seconds of a small pod cost something.
-pub(crate) async fn prices(client: &Client) {
+/// A rate card with one price, of a unit of a meter.
+pub(crate) async fn prices(client: &Client, name: &str, (meter, unit, price): (&str, &str, &str)) {
     let card = json!({
-        "apiVersion": "maru.dev/v1alpha1", "kind": "RateCard", "metadata": {"name": "platform"},
+        "apiVersion": "maru.dev/v1alpha1", "kind": "RateCard", "metadata": {"name": name},
         "spec": {
             "currency": "KRW", "timeZone": "Asia/Seoul",
             "versions": [{"from": "2026-01-01T00:00:00+09:00",
-                "items": [{"meter": "cpu.reserved", "unit": "core-hour", "model": "PerUnit", "unitPrice": "100000000"}]}],
+                "items": [{"meter": meter, "unit": unit, "model": "PerUnit", "unitPrice": price}]}],
         },
     });
     create(client, &card).await.unwrap();
@@ -80,7 +80,8 @@ async fn two_charts_and_ten_lines_of_yaml_give_an_agency_its_first_bill() {
     Helm::of(&cluster).await.install(&["events.enabled=true"]).await;
     operator_is_ready(&client, 1).await;
 
-    prices(&client).await;
+    // A few seconds of a small pod cost something.
+    prices(&client, "platform", ("cpu.reserved", "core-hour", "100000000")).await;
     apply(&client, &agency("mois")).await;
     agency_ready(&client, "mois", 30).await;
     apply(&client, &system("mois", "docs")).await;
@@ -111,7 +112,7 @@ async fn two_charts_and_ten_lines_of_yaml_give_an_agency_its_first_bill() {
         }
     })
     .await;
-    let total = previewed(&client, "first").await;
+    let total = previewed(&client, "platform", "first").await;
     assert!(total.parse::<u64>().unwrap() > 0, "{total}");
 
     // Usage and money are on the volume: another container has them, and goes on.
@@ -122,7 +123,7 @@ async fn two_charts_and_ten_lines_of_yaml_give_an_agency_its_first_bill() {
         .unwrap();
     is_gone(&operator_pods(&client), &running[0].name_any(), 60).await;
     operator_is_ready(&client, 1).await;
-    assert_eq!(previewed(&client, "again").await, total);
+    assert_eq!(previewed(&client, "platform", "again").await, total);
 
     // It survives the release as well.
     Helm::of(&cluster)
