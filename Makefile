@@ -38,7 +38,7 @@ help: ## What each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 demo: tools ## The main job with real parts: ministries share a system and data, and get bills that add up; DEMO_KEEP=0 ends at the end
-	@echo "building Maru, its tests' cluster and the demo: about ten minutes where nothing was built yet"
+	@echo "building Maru, its tests' cluster and the demo: about six minutes where nothing was built yet, and a quarter of an hour more for Kubernetes, Helm and Prometheus"
 	@$(CARGO) build --locked --workspace --bins
 	@$(CARGO) run --quiet --locked --bin maru-demo
 

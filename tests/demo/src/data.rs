@@ -1,8 +1,8 @@
 //! The ministries, their systems and their data.
 
 use crate::calendar::Months;
-use crate::install::{events_address, host};
-use crate::parts::{Outcome, Parts, eventually};
+use crate::install::{ADMIN_PASSWORD, events_address};
+use crate::parts::{OPERATORS_NAMESPACE, Outcome, Parts, eventually, indented};
 use crate::web::Web;
 use http::StatusCode;
 use maru_test_postgres::Postgres;
@@ -27,9 +27,8 @@ pub(crate) async fn ministries(parts: &Parts, postgres: &Postgres, months: &Mont
     parts.apply("subscriptions.yaml", &[start]).await?;
 
     parts.say("Each of the three has a system of its own, with real data in PostgreSQL. WorkNet and Bokjiro accept a grant each.");
-    let port = postgres.port().to_string();
-    let server = [("POSTGRES_HOST", host(parts)?), ("POSTGRES_PORT", port)];
-    let server: Vec<(&str, &str)> = server.iter().map(|(word, value)| (*word, value.as_str())).collect();
+    let (host, port) = (postgres.host().to_string(), postgres.port().to_string());
+    let server = [("POSTGRES_HOST", host.as_str()), ("POSTGRES_PORT", port.as_str())];
     parts.apply("ministries.yaml", &[]).await?;
     parts.apply("data.yaml", &server).await?;
     parts.ready(&["dataset", "-A", "--all"]).await?;
@@ -149,6 +148,52 @@ pub(crate) async fn revoked(parts: &Parts) -> Outcome<()> {
     .await?;
     expect(ask(parts, "moel", "worknet", "brackets").await?, StatusCode::FORBIDDEN)?;
     parts.kubectl(&["get", "datagrant", "-A"]).await
+}
+
+/// The tax data was backed up meanwhile, and the backup restored to see that it can be; people restore it into a database of their own.
+pub(crate) async fn restored(parts: &Parts, postgres: &Postgres) -> Outcome<()> {
+    parts.say("The tax data was backed up on its schedule, encrypted, and each backup was restored once and compared. Anybody with the key can do the same.");
+    let people = "20000";
+    let inside = [
+        "exec",
+        "-n",
+        OPERATORS_NAMESPACE,
+        "deployment/maru-operator",
+        "--",
+        "kubectl-maru",
+        "dataset",
+    ];
+    eventually("a backup of all people's income", async || {
+        let listed = parts
+            .asked(&[&inside[..], &["backups", "nts/income", "-o", "json"]].concat())
+            .await?;
+        let verified =
+            parts.json(&["dataset", "income", "-n", "nts"]).await?["status"]["lastVerifiedRestore"].is_object();
+        let newest = serde_json::from_str::<Value>(&listed)?
+            .as_array()
+            .and_then(|all| all.last().cloned());
+        let rows = newest.map(|newest| newest["tables"][0]["rows"].to_string());
+        Ok((verified && rows.as_deref() == Some(people)).then_some(()))
+    })
+    .await?;
+    parts
+        .kubectl(&[&inside[..], &["backups", "nts/income"]].concat())
+        .await?;
+    postgres.sql("postgres", "CREATE DATABASE restored OWNER maru_admin")?;
+    let into = |password: &str| {
+        let (host, port) = (postgres.host(), postgres.port());
+        format!("postgresql://maru_admin:{password}@{host}:{port}/restored?sslmode=disable")
+    };
+    let restore = ["restore", "nts/income", "--into"];
+    println!("   $ kubectl {} {} {}", inside.join(" "), restore.join(" "), into("…"));
+    let into = into(ADMIN_PASSWORD);
+    let said = parts.asked(&[&inside[..], &restore, &[into.as_str()]].concat()).await?;
+    print!("{}", indented(&said));
+    let counted = postgres.sql("restored", "SELECT count(*) FROM income")?;
+    if counted == people {
+        return Ok(());
+    }
+    Err(format!("{people} people's income was backed up, and {counted} are restored").into())
 }
 
 fn expect((status, answer): (StatusCode, Value), expected: StatusCode) -> Outcome<()> {

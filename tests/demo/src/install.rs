@@ -1,7 +1,7 @@
 //! What the platform's people install: a database server, the image, and the charts.
 
 use crate::parts::{OPERATORS_NAMESPACE, Outcome, Parts, eventually, finish};
-use maru_test_postgres::{Postgres, PostgresOptions};
+use maru_test_postgres::{Postgres, PostgresOptions, backup_programs};
 use serde_json::json;
 use std::time::Instant;
 use tokio::process::Command;
@@ -10,21 +10,17 @@ use tokio::process::Command;
 const OPERATOR_IMAGE: &str = "maru.dev/operator:0.1.0";
 const SERVICE_IMAGE: &str = "maru.dev/service:1";
 /// The password of the role with which the operator makes databases and roles.
-const ADMIN_PASSWORD: &str = "only-for-the-demonstration";
+pub(crate) const ADMIN_PASSWORD: &str = "only-for-the-demonstration";
+
+/// The database server and the key are named by Secrets; backups are on the operator's volume, where one node is all there is.
+const VALUES: &str = "billing.ledgerSecret=ledger,events.enabled=true,backups.place=file:///var/lib/maru/backups,backups.keySecret=backup-key";
 
 /// A PostgreSQL beside the cluster, with the role of its administrator and a database for the ledger.
 pub(crate) fn postgres(parts: &Parts) -> Outcome<Postgres> {
     parts.say("A real PostgreSQL starts beside it, for the ministries' data and for the ledger.");
-    let host = host(parts)?;
-    let hba = parts.folder.path().join("pg_hba.conf");
-    std::fs::write(&hba, "local all all scram-sha-256\nhost all all all scram-sha-256\n")?;
-    let readable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(parts.folder.path(), readable)?;
+    let outside = parts.cluster.outside();
     let server = Postgres::start(&PostgresOptions {
-        settings: vec![
-            ("listen_addresses".to_owned(), format!("127.0.0.1,{host}")),
-            ("hba_file".to_owned(), hba.display().to_string()),
-        ],
+        outside,
         ..PostgresOptions::default()
     })?;
     let role = format!(
@@ -32,20 +28,8 @@ pub(crate) fn postgres(parts: &Parts) -> Outcome<Postgres> {
     );
     server.sql("postgres", &role)?;
     server.create_database("ledger")?;
-    println!("     PostgreSQL answers at {host}:{}", server.port());
+    println!("     PostgreSQL answers at {}:{}", server.host(), server.port());
     Ok(server)
-}
-
-/// Where pods reach what runs on this machine beside the cluster.
-pub(crate) fn host(parts: &Parts) -> Outcome<String> {
-    let outside = parts.cluster.outside().ok_or("the cluster has no network of its own")?;
-    Ok(outside.to_string())
-}
-
-/// The address of the ledger, as pods reach it.
-fn ledger(parts: &Parts, postgres: &Postgres) -> Outcome<String> {
-    let url = postgres.url("ledger");
-    Ok(url.replace("127.0.0.1", &host(parts)?))
 }
 
 /// The images, made of the programs that were built, without a container engine.
@@ -55,9 +39,10 @@ pub(crate) async fn images(parts: &Parts) -> Outcome<()> {
     );
     let [operator, kubectl, service] =
         ["maru-operator", "kubectl-maru", "maru-service"].map(|name| parts.program(name));
+    let [dump, restore] = backup_programs()?;
     parts
         .cluster
-        .load_programs(OPERATOR_IMAGE, &[&operator, &kubectl])
+        .load_programs(OPERATOR_IMAGE, &[&operator, &kubectl, &dump, &restore])
         .await?;
     parts.cluster.load_programs(SERVICE_IMAGE, &[&service]).await?;
     println!("     {OPERATOR_IMAGE} and {SERVICE_IMAGE}");
@@ -78,20 +63,21 @@ pub(crate) async fn charts(parts: &Parts, postgres: &Postgres) -> Outcome<()> {
             "stringData": data,
         })
     };
-    let ledger = secret("ledger", json!({"url": ledger(parts, postgres)?}));
+    let ledger = secret("ledger", json!({"url": postgres.url("ledger")}));
+    println!(
+        "   $ kubectl maru dataset key   # into the Secret backup-key: backups of the ministries' data are encrypted with it"
+    );
+    let key = finish(Command::new(parts.program("kubectl-maru")).args(["dataset", "key"])).await?;
+    let key = secret("backup-key", json!({"key": key}));
     let admin = secret(
         "shared-admin",
         json!({"username": "maru_admin", "password": ADMIN_PASSWORD}),
     );
     let file = parts.folder.path().join("secrets.yaml");
-    std::fs::write(&file, format!("{namespace}\n---\n{ledger}\n---\n{admin}\n"))?;
+    std::fs::write(&file, format!("{namespace}\n---\n{ledger}\n---\n{admin}\n---\n{key}\n"))?;
     parts.asked(&["apply", "-f", &file.display().to_string()]).await?;
     helm(parts, &["maru-crds"]).await?;
-    helm(
-        parts,
-        &["maru", "--set", "billing.ledgerSecret=ledger,events.enabled=true"],
-    )
-    .await?;
+    helm(parts, &["maru", "--set", VALUES]).await?;
     let rollout = [
         "rollout",
         "status",

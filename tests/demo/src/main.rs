@@ -83,6 +83,7 @@ async fn story(parts: &Parts) -> Outcome<()> {
     let told = months::closed(parts, &postgres, &months).await?;
     months::drafted(parts, &months).await?;
     research::october(parts).await?;
+    data::restored(parts, &postgres).await?;
     prometheus.looked_at(parts).await?;
     bills::table(&told)
 }
