@@ -43,13 +43,16 @@ fn partial_credits_add_up_to_the_bill_and_never_beyond() {
         );
         assert_eq!(taxes, ["-3", "-4", "-3"], "{}", place.name);
         let month = ledger.pages("maru", "2026-10".parse().unwrap()).unwrap();
-        let kinds: Vec<_> = month.iter().map(|page| (page.number().unwrap(), page.kind())).collect();
-        let note = PageKind::CreditNote;
+        let kinds: Vec<_> = month
+            .iter()
+            .map(|page| (page.number().unwrap(), page.kind(), page.credit_for()))
+            .collect();
+        let (note, of) = (PageKind::CreditNote, Some("2026-000001"));
         let expected = [
-            ("2026-000001", PageKind::Invoice),
-            ("2026-000002", note),
-            ("2026-000003", note),
-            ("2026-000004", note),
+            ("2026-000001", PageKind::Invoice, None),
+            ("2026-000002", note, of),
+            ("2026-000003", note, of),
+            ("2026-000004", note, of),
         ];
         assert_eq!(kinds, expected, "{}", place.name);
         let one = line(1, "1");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use maru_ledger::{Inputs, Ledger, LedgerError};
+use maru_ledger::{Inputs, Ledger, LedgerError, Page, draft};
 use maru_meter::Exact;
 
 use crate::place::{CARD, both, inputs, issue, numbers, pairs, rated, rated_with};
@@ -41,7 +41,16 @@ fn numbers_have_no_gap_and_issuing_twice_is_issuing_once() {
         let found = ledger.page("maru", "2026-000002").unwrap().unwrap();
         assert_eq!(found, first[1], "{}", place.name);
         assert_eq!(found.inputs(), Some(&inputs), "{}", place.name);
+        assert_eq!(found.issued_at(), Some("2026-11-04T00:00:00Z"), "{}", place.name);
+        assert_ne!(found.digest(), first[0].digest(), "{}: each page has its own", place.name);
     }
+}
+
+#[test]
+fn a_draft_has_no_number_no_moment_and_no_fingerprint() {
+    let drafted = draft(&rated("2026-10", &[("nts", "1")])).unwrap();
+    let of = |page: &Page| (page.number().is_some(), page.issued_at().is_some(), page.digest());
+    assert_eq!(drafted.iter().map(of).collect::<Vec<_>>(), [(false, false, None)]);
 }
 
 #[test]
