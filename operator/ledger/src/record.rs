@@ -137,3 +137,21 @@ pub(crate) fn page(head: Head, content: &[u8]) -> Result<Page, LedgerError> {
     page.issued_at = Some(head.issued_at);
     Ok(page)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+    use super::{pack, same};
+
+    #[test]
+    fn what_another_version_of_the_compressor_wrote_says_the_same() {
+        let words = vec!["a bill"; 100];
+        let one = pack(&words).unwrap();
+        let json = serde_json::to_vec(&words).unwrap();
+        let other = zstd::encode_all(json.as_slice(), 19).unwrap();
+        assert_ne!(one, other);
+        assert!(same(&one, &other).unwrap());
+        assert!(!same(&one, &pack(&vec!["a bill"; 99]).unwrap()).unwrap());
+    }
+}

@@ -42,7 +42,12 @@ fn numbers_have_no_gap_and_issuing_twice_is_issuing_once() {
         assert_eq!(found, first[1], "{}", place.name);
         assert_eq!(found.inputs(), Some(&inputs), "{}", place.name);
         assert_eq!(found.issued_at(), Some("2026-11-04T00:00:00Z"), "{}", place.name);
-        assert_ne!(found.digest(), first[0].digest(), "{}: each page has its own", place.name);
+        assert_ne!(
+            found.digest(),
+            first[0].digest(),
+            "{}: each page has its own",
+            place.name
+        );
     }
 }
 
