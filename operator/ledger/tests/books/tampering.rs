@@ -70,6 +70,7 @@ fn each_kind_of_tampering_is_found_and_named() {
             assert!(ledger.verify().unwrap().agrees(), "{}", place.name);
             place.tamper(sql);
             let verified = ledger.verify().unwrap();
+            assert!(!verified.agrees(), "{}", place.name);
             let said: Vec<String> = verified.disagreements.iter().map(ToString::to_string).collect();
             assert!(
                 said.iter().any(|said| said.contains(words)),
