@@ -15,8 +15,9 @@ use std::time::Duration;
 
 /// Where the operator is.
 pub enum Acting {
-    /// In a container of its image, installed by its charts.
-    Installed(Client),
+    /// In a container of its image, installed by its charts; this is how people reach the API server. A client of each asker's own, for one ends
+    /// with the test that made it, and stages are shared.
+    Installed(Box<Config>),
     /// In this process, where containers cannot run.
     Here {
         /// How it reaches the API server.
@@ -59,7 +60,8 @@ impl Acting {
             ];
             Helm::of(&cluster).await.install(&[&always, values].concat()).await;
             operator_is_ready(&client, 1).await;
-            return (cluster, Self::Installed(client));
+            let config = Box::new(cluster.config());
+            return (cluster, Self::Installed(config));
         }
         install_kinds(&client).await;
         let here = Self::here(&cluster);
@@ -82,9 +84,10 @@ impl Acting {
     /// Starts one where none runs.
     pub async fn start(&mut self) {
         match self {
-            Self::Installed(client) => {
-                scale(client, 1).await;
-                operator_is_ready(client, 1).await;
+            Self::Installed(config) => {
+                let client = client(config);
+                scale(&client, 1).await;
+                operator_is_ready(&client, 1).await;
             }
             Self::Here {
                 config,
@@ -97,10 +100,11 @@ impl Acting {
     /// Ends it with no time to put anything in order.
     pub async fn kill(&mut self) {
         match self {
-            Self::Installed(client) => {
-                scale(client, 0).await;
+            Self::Installed(config) => {
+                let client = client(config);
+                scale(&client, 0).await;
                 let (at_once, all) = (DeleteParams::default().grace_period(0), ListParams::default());
-                let pods = operator_pods(client);
+                let pods = operator_pods(&client);
                 pods.delete_collection(&at_once, &all).await.unwrap();
                 eventually("no operator to be left", 20, async || {
                     match pods.list(&all).await.unwrap().items.len() {
@@ -121,7 +125,7 @@ impl Acting {
     /// Everything that it shows at `/metrics`.
     pub async fn metrics(&self) -> String {
         match self {
-            Self::Installed(client) => metrics_of_container(client).await,
+            Self::Installed(config) => metrics_of_container(&client(config)).await,
             Self::Here { running, .. } => running.as_ref().map(|one| one.metrics.encode()).unwrap_or_default(),
         }
     }
@@ -139,6 +143,10 @@ impl Acting {
             operator.stop().await;
         }
     }
+}
+
+fn client(config: &Config) -> Client {
+    Client::try_from(config.clone()).unwrap()
 }
 
 async fn scale(client: &Client, replicas: i32) {
