@@ -66,7 +66,8 @@ struct Arguments {
     /// The file with the key that backups are encrypted with, as `kubectl maru dataset key` prints it.
     #[arg(long, env = "MARU_BACKUP_KEY_FILE", requires = "backups")]
     backup_key_file: Option<PathBuf>,
-    /// After how many seconds databases are compared with what is wanted when nothing changed: so long a right that somebody gave by hand can last.
+    /// After how many seconds databases are compared with what is wanted when nothing changed. A right that somebody
+    /// gave by hand can last so long, and up to 18 seconds more.
     #[arg(long, env = "MARU_VERIFY_DATA_SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     verify_data_seconds: u64,
     /// How many objects are worked on at once.

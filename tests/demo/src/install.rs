@@ -12,7 +12,7 @@ const SERVICE_IMAGE: &str = "maru.dev/service:1";
 /// The password of the role with which the operator makes databases and roles.
 pub(crate) const ADMIN_PASSWORD: &str = "only-for-the-demonstration";
 
-/// The database server and the key are named by Secrets; backups are on the operator's volume, where one node is all there is.
+/// The ledger's address and the key of backups are in Secrets; backups are on the operator's volume, where one node is all there is.
 const VALUES: &str = "billing.ledgerSecret=ledger,events.enabled=true,backups.place=file:///var/lib/maru/backups,backups.keySecret=backup-key";
 
 /// A PostgreSQL beside the cluster, with the role of its administrator and a database for the ledger.

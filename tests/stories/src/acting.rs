@@ -39,9 +39,8 @@ impl fmt::Debug for Acting {
 }
 
 impl Acting {
-    /// A cluster with Maru's kinds in it, where containers can run with Maru installed as its users do it, with these values besides; else with an
-    /// operator in this process. What databases hold is compared every second.
-    pub async fn on_a_cluster(values: &[&str]) -> (Cluster, Self) {
+    /// A cluster with Maru's kinds in it, where containers can run with Maru installed as its users do it; else with an operator in this process. What databases hold is compared every second.
+    pub async fn on_a_cluster() -> (Cluster, Self) {
         let options = ClusterOptions {
             kwok_nodes: 1,
             service_proxy: true,
@@ -52,13 +51,13 @@ impl Acting {
         if cluster.has_real_node() {
             load_operator(&cluster).await;
             // The one node is of no grade.
-            let always = [
+            let values = [
                 "replicas=1",
                 "metering.enabled=false",
                 "placement.enabled=false",
                 "datasets.verifySeconds=1",
             ];
-            Helm::of(&cluster).await.install(&[&always, values].concat()).await;
+            Helm::of(&cluster).await.install(&values).await;
             operator_is_ready(&client, 1).await;
             let config = Box::new(cluster.config());
             return (cluster, Self::Installed(config));

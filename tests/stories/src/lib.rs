@@ -58,7 +58,7 @@ impl Stage {
     pub async fn shared() -> &'static Self {
         SHARED
             .get_or_init(|| async {
-                let (cluster, operator) = Acting::on_a_cluster(&[]).await;
+                let (cluster, operator) = Acting::on_a_cluster().await;
                 Self { cluster, operator }
             })
             .await

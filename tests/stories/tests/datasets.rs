@@ -84,7 +84,7 @@ async fn query(client: &Client, namespace: &str, name: &str, sql: &str) -> Resul
 
 #[tokio::test]
 async fn a_ministry_reads_what_another_granted_and_it_accepted_until_either_takes_it_back() {
-    let scene = Scene::set(Acting::on_a_cluster(&[]).await).await;
+    let scene = Scene::set(Acting::on_a_cluster().await).await;
     let client = &scene.client;
     // Granted alone is not enough.
     put(client, &grant("letters", 600)).await;
@@ -135,7 +135,7 @@ async fn a_ministry_reads_what_another_granted_and_it_accepted_until_either_take
 
 #[tokio::test]
 async fn a_grant_ends_at_its_time_with_no_operator_and_strangers_rights_go_when_one_is_back() {
-    let mut scene = Scene::set(Acting::on_a_cluster(&[]).await).await;
+    let mut scene = Scene::set(Acting::on_a_cluster().await).await;
     let client = &scene.client.clone();
     let all = format!("SELECT name FROM {}", scene.granted("short", 40).await);
     let uri = secret(client, "mois", CONSUMERS).await.unwrap()["uri"].clone();
@@ -200,7 +200,7 @@ fn sessions(server: &Postgres) -> String {
 
 #[tokio::test]
 async fn at_rest_nobody_connects_to_a_database_and_what_a_stranger_does_there_is_undone_all_the_same() {
-    let scene = Scene::set(Acting::on_a_cluster(&[]).await).await;
+    let scene = Scene::set(Acting::on_a_cluster().await).await;
     let client = &scene.client;
     scene.granted("letters", 600).await;
     let turns = async || {
@@ -259,7 +259,7 @@ async fn a_server_that_refuses_or_is_away_says_what_to_do_and_all_is_well_when_i
         tls: true,
         ..PostgresOptions::default()
     };
-    let mut scene = Scene::empty(Acting::on_a_cluster(&[]).await, options);
+    let mut scene = Scene::empty(Acting::on_a_cluster().await, options);
     let client = &scene.client.clone();
     let object = json!({"apiVersion": "maru.dev/v1alpha1", "kind": "DatabaseServer", "metadata": {"name": "shared"}});
     // Without the authority's certificate the server's is refused.
@@ -298,7 +298,7 @@ async fn a_server_that_refuses_or_is_away_says_what_to_do_and_all_is_well_when_i
 
 #[tokio::test]
 async fn a_dataset_that_is_deleted_leaves_its_data_and_one_of_the_same_name_has_it_again() {
-    let scene = Scene::set(Acting::on_a_cluster(&[]).await).await;
+    let scene = Scene::set(Acting::on_a_cluster().await).await;
     let client = &scene.client;
     let view = scene.granted("letters", 600).await;
     let uri = secret(client, "mois", CONSUMERS).await.unwrap()["uri"].clone();
