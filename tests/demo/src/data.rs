@@ -152,7 +152,7 @@ pub(crate) async fn revoked(parts: &Parts) -> Outcome<()> {
 
 /// The tax data was backed up meanwhile, and the backup restored to see that it can be; people restore it into a database of their own.
 pub(crate) async fn restored(parts: &Parts, postgres: &Postgres) -> Outcome<()> {
-    parts.say("The tax data was backed up on its schedule, encrypted, and each backup was restored once and compared. Anybody with the key can do the same.");
+    parts.say("The tax data was backed up on its schedule, encrypted, and restored by the operator to see that it can be. Anybody with the key can do the same.");
     let people = "20000";
     let inside = [
         "exec",
