@@ -7,6 +7,7 @@ mod events;
 mod http;
 pub mod ingest;
 mod lease;
+mod listing;
 pub mod meter;
 mod metrics;
 mod orphans;

@@ -2,6 +2,7 @@
 
 use crate::Shared;
 use crate::events::Events;
+use crate::listing;
 use crate::queue::Turn;
 use crate::world::{Wake, facts_of_selected};
 use k8s_openapi::api::core::v1::Pod;
@@ -200,22 +201,20 @@ impl Reconciler {
 
     async fn volume_claims_in(&self, namespace: &str) -> Result<BTreeSet<String>, ReconcileError> {
         let api = Api::<k8s_openapi::api::core::v1::PersistentVolumeClaim>::namespaced(self.client.clone(), namespace);
-        let list = api.list_metadata(&ListParams::default().limit(500)).await;
-        let list = list.map_err(ReconcileError::primary("the volume claims could not be listed"))?;
-        Ok(list
-            .items
+        let claims = listing::all_metadata(&api, &ListParams::default()).await;
+        let claims = claims.map_err(ReconcileError::primary("the volume claims could not be listed"))?;
+        Ok(claims
             .iter()
             .map(|claim| format!("PersistentVolumeClaim {namespace}/{}", claim.name_any()))
             .collect())
     }
 
     async fn selected(&self, namespace: &str, selector: &SystemSelector) -> Result<PodFacts, ReconcileError> {
-        let params = ListParams::default().labels_from(&label_selector(selector)).limit(500);
-        let list = Api::<Pod>::namespaced(self.client.clone(), namespace)
-            .list(&params)
-            .await;
-        let list = list.map_err(ReconcileError::primary("the selected pods could not be listed"))?;
-        Ok(facts_of_selected(&list.items))
+        let params = ListParams::default().labels_from(&label_selector(selector));
+        let api = Api::<Pod>::namespaced(self.client.clone(), namespace);
+        let pods = listing::all(&api, &params).await;
+        let pods = pods.map_err(ReconcileError::primary("the selected pods could not be listed"))?;
+        Ok(facts_of_selected(&pods))
     }
 }
 

@@ -1,18 +1,14 @@
 //! What a month is worked out from, besides usage: who there is, and the prices.
 
 use kube::api::{Api, ListParams};
-use kube::{Client, Resource, ResourceExt};
+use kube::{Client, ResourceExt};
 use maru_crds::{Agency, AgencySystem, CostPool, RateCard, SystemSubscription};
 use maru_ledger::{LedgerError, Naming};
 use maru_rate::{PriceBook, Refusal, World, card};
-use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
-use std::fmt::Debug;
 
 use super::report::Trouble;
-
-/// How many objects are read at a time.
-const PAGE: u32 = 500;
+use crate::listing;
 
 /// Who there is, and the prices.
 pub(super) struct Gathered {
@@ -28,11 +24,12 @@ impl Gathered {
     pub(super) async fn read(client: &Client, card: &str) -> Result<Self, Trouble> {
         let found = Api::<RateCard>::all(client.clone()).get_opt(card).await?;
         let card = found.ok_or_else(|| Trouble::NoRateCard(card.to_owned()))?;
+        let every = ListParams::default();
         Ok(Self {
-            agencies: all(Api::all(client.clone())).await?,
-            systems: all(Api::all(client.clone())).await?,
-            subscriptions: all(Api::all(client.clone())).await?,
-            pools: all(Api::all(client.clone())).await?,
+            agencies: listing::all(&Api::all(client.clone()), &every).await?,
+            systems: listing::all(&Api::all(client.clone()), &every).await?,
+            subscriptions: listing::all(&Api::all(client.clone()), &every).await?,
+            pools: listing::all(&Api::all(client.clone()), &every).await?,
             card,
         })
     }
@@ -101,20 +98,4 @@ impl Gathered {
 
 fn refused(kind: &str, name: &str, refusal: &Refusal) -> Trouble {
     Trouble::Refused(format!("{kind} {name}: {refusal}"))
-}
-
-async fn all<K>(api: Api<K>) -> Result<Vec<K>, kube::Error>
-where
-    K: Resource + Clone + DeserializeOwned + Debug,
-{
-    let mut params = ListParams::default().limit(PAGE);
-    let mut all = Vec::new();
-    loop {
-        let page = api.list(&params).await?;
-        all.extend(page.items);
-        match page.metadata.continue_ {
-            Some(next) if !next.is_empty() => params = params.continue_token(&next),
-            _ => return Ok(all),
-        }
-    }
 }

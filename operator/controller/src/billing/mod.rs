@@ -11,6 +11,7 @@ mod upkeep;
 mod work;
 
 use crate::Metrics;
+use crate::listing;
 use crate::meter::reconcile::{self, Looked};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
@@ -104,9 +105,9 @@ impl Hourly {
 
 /// All billing runs, where the API server tells them.
 async fn listed(runs: &Api<BillingRun>) -> Option<Vec<BillingRun>> {
-    let listed = runs.list(&kube::api::ListParams::default().limit(500)).await;
+    let listed = listing::all(runs, &kube::api::ListParams::default()).await;
     let untold = |error: &kube::Error| tracing::warn!(%error, "the billing runs could not be listed");
-    listed.inspect_err(untold).ok().map(|listed| listed.items)
+    listed.inspect_err(untold).ok()
 }
 
 /// Works on billing runs until `shutdown`. What fails is logged, said in the run's conditions and tried again.

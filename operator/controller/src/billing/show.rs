@@ -2,6 +2,7 @@
 
 use super::report::{Stage, Trouble, condition, patching, status_patch};
 use super::work::Outcome;
+use crate::listing;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
@@ -77,20 +78,10 @@ type Known = HashMap<(String, String), Bill>;
 /// Every bill that was written.
 async fn known(client: &Client) -> Result<Known, kube::Error> {
     let api = Api::<Bill>::all(client.clone());
-    let mut params = ListParams::default()
-        .labels(&format!("{MANAGED_BY_LABEL}={MANAGED_BY}"))
-        .limit(500);
-    let mut known = HashMap::new();
-    loop {
-        let page = api.list(&params).await?;
-        for bill in page.items {
-            known.insert((bill.namespace().unwrap_or_default(), bill.name_any()), bill);
-        }
-        match page.metadata.continue_ {
-            Some(next) if !next.is_empty() => params = params.continue_token(&next),
-            _ => return Ok(known),
-        }
-    }
+    let ours = ListParams::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGED_BY}"));
+    let bills = listing::all(&api, &ours).await?;
+    let named = |bill: Bill| ((bill.namespace().unwrap_or_default(), bill.name_any()), bill);
+    Ok(bills.into_iter().map(named).collect())
 }
 
 async fn write(

@@ -1,6 +1,7 @@
 //! Following a kind: a list once, then a watch that is taken up again where it ended, so that nothing is missed as long as the API
 //! server still knows what happened since.
 
+use crate::listing::PAGE;
 use futures::StreamExt;
 use kube::Resource;
 use kube::api::{Api, ListParams, WatchEvent, WatchParams};
@@ -9,8 +10,6 @@ use std::fmt::Debug;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// How many objects are read at a time, which bounds the memory of a list.
-const PAGE: u32 = 500;
 /// News that may wait to be taken in.
 const WAITING: usize = 256;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);

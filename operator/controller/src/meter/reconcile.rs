@@ -3,6 +3,8 @@
 
 use super::cluster::now;
 use crate::Metrics;
+use crate::listing;
+use futures::TryStreamExt;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim, Pod};
 use kube::api::{Api, ListParams};
@@ -14,12 +16,11 @@ use maru_meter::{Checkpoint, Interval, Observed, Source, hour_after};
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Debug;
+use std::pin::pin;
 use std::sync::Arc;
 
 /// How far back is looked.
 const WINDOW: SignedDuration = SignedDuration::from_hours(24);
-/// Objects that are read at a time.
-const PAGE: u32 = 500;
 
 /// Why nothing was held against anything.
 #[derive(Debug, thiserror::Error)]
@@ -164,26 +165,19 @@ pub(crate) fn say(metrics: &Metrics, looked: &Looked) {
 async fn namespaces(client: &Client) -> Result<HashMap<String, Option<Timestamp>>, kube::Error> {
     let mut found = HashMap::new();
     let api = Api::<Namespace>::all(client.clone());
-    let mut params = ListParams::default().labels(AGENCY_LABEL).limit(PAGE);
-    loop {
-        let page = api.list_metadata(&params).await?;
-        for namespace in page.items {
-            let labelled = namespace.managed_fields().iter().filter(|entry| {
-                let fields = entry.fields_v1.as_ref().and_then(|fields| fields.0.get("f:metadata"));
-                let label = fields.and_then(|metadata| metadata.get("f:labels")?.get(format!("f:{AGENCY_LABEL}")));
-                label.is_some()
-            });
-            let since = labelled
-                .filter_map(|entry| entry.time.as_ref())
-                .map(|time| hour_after(time.0))
-                .max();
-            found.insert(namespace.name_any(), since);
-        }
-        match page.metadata.continue_ {
-            Some(next) if !next.is_empty() => params = params.continue_token(&next),
-            _ => return Ok(found),
-        }
+    for namespace in listing::all_metadata(&api, &ListParams::default().labels(AGENCY_LABEL)).await? {
+        let labelled = namespace.managed_fields().iter().filter(|entry| {
+            let fields = entry.fields_v1.as_ref().and_then(|fields| fields.0.get("f:metadata"));
+            let label = fields.and_then(|metadata| metadata.get("f:labels")?.get(format!("f:{AGENCY_LABEL}")));
+            label.is_some()
+        });
+        let since = labelled
+            .filter_map(|entry| entry.time.as_ref())
+            .map(|time| hour_after(time.0))
+            .max();
+        found.insert(namespace.name_any(), since);
     }
+    Ok(found)
 }
 
 /// What agencies have of a kind.
@@ -196,20 +190,14 @@ where
     K: Resource + Clone + DeserializeOwned + Debug,
 {
     let mut found = Vec::new();
-    let mut params = ListParams::default().limit(PAGE);
-    loop {
-        let page = api.list(&params).await?;
-        for object in &page.items {
-            if let Some(since) = object.namespace().and_then(|namespace| namespaces.get(&namespace)) {
-                found.push(Holder {
-                    observed: observe(object),
-                    since: *since,
-                });
-            }
-        }
-        match page.metadata.continue_ {
-            Some(next) if !next.is_empty() => params = params.continue_token(&next),
-            _ => return Ok(found),
+    let mut objects = pin!(listing::each(&api, &ListParams::default()));
+    while let Some(object) = objects.try_next().await? {
+        if let Some(since) = object.namespace().and_then(|namespace| namespaces.get(&namespace)) {
+            found.push(Holder {
+                observed: observe(&object),
+                since: *since,
+            });
         }
     }
+    Ok(found)
 }

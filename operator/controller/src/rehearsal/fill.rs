@@ -1,6 +1,7 @@
 //! Filling the world from a cluster, once, through the same doors that the watches use.
 
 use super::Rehearsal;
+use crate::listing;
 use crate::watch::{is_watched, resource_of};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::api::{Api, DynamicObject, ListParams};
@@ -9,11 +10,6 @@ use kube::{Client, Resource, ResourceExt};
 use maru_apply::resource_version;
 use maru_crds::{Agency, AgencySystem};
 use maru_desire::{MANAGED_BY, MANAGED_BY_LABEL, ObjectKind, Platform};
-use serde::de::DeserializeOwned;
-use std::fmt::Debug;
-
-/// How many objects are asked for at once.
-const PAGE: u32 = 500;
 
 impl Rehearsal {
     /// In a cluster as it is now. Reads every agency, system and namespace and what Maru wrote; writes nothing.
@@ -22,13 +18,13 @@ impl Rehearsal {
     /// Where one of these cannot be listed.
     pub async fn in_cluster(client: &Client, platform: Platform) -> Result<Self, kube::Error> {
         let mut rehearsal = Self::offline(platform);
-        let everything = ListParams::default().limit(PAGE);
+        let everything = ListParams::default();
         let ours = everything.clone().labels(&format!("{MANAGED_BY_LABEL}={MANAGED_BY}"));
-        for agency in listed(&Api::<Agency>::all(client.clone()), &everything).await? {
+        for agency in listing::all(&Api::<Agency>::all(client.clone()), &everything).await? {
             rehearsal.saw(&agency);
             rehearsal.world.on_agency(Event::Apply(agency));
         }
-        for system in listed(&Api::<AgencySystem>::all(client.clone()), &everything).await? {
+        for system in listing::all(&Api::<AgencySystem>::all(client.clone()), &everything).await? {
             rehearsal.saw(&system);
             rehearsal.world.on_system(Event::Apply(system));
         }
@@ -40,7 +36,7 @@ impl Rehearsal {
             } else {
                 &ours
             };
-            for object in listed(&api, params).await? {
+            for object in listing::all(&api, params).await? {
                 rehearsal.saw(&object);
                 if kind == ObjectKind::Namespace {
                     rehearsal.world.on_namespace(Event::Apply(object));
@@ -63,7 +59,7 @@ impl Rehearsal {
         let namespaces: Vec<String> = self.world.agency_facts(&agency, false).namespaces.into_keys().collect();
         for namespace in namespaces {
             let api = Api::<PersistentVolumeClaim>::namespaced(client.clone(), &namespace);
-            let claims = listed(&api, &ListParams::default().limit(PAGE)).await?;
+            let claims = listing::all_metadata(&api, &ListParams::default()).await?;
             let names = claims
                 .iter()
                 .map(|claim| format!("PersistentVolumeClaim {namespace}/{}", claim.name_any()));
@@ -75,22 +71,5 @@ impl Rehearsal {
     fn saw<K: Resource>(&mut self, object: &K) {
         let version = resource_version(object.meta().resource_version.as_deref());
         self.version = self.version.max(version);
-    }
-}
-
-/// All pages of a list.
-async fn listed<K>(api: &Api<K>, params: &ListParams) -> Result<Vec<K>, kube::Error>
-where
-    K: Clone + DeserializeOwned + Debug,
-{
-    let mut all = Vec::new();
-    let mut params = params.clone();
-    loop {
-        let page = api.list(&params).await?;
-        all.extend(page.items);
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => params = params.continue_token(&token),
-            None => return Ok(all),
-        }
     }
 }
