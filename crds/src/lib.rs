@@ -28,6 +28,7 @@ mod manifests;
 mod rate_card;
 mod shared;
 mod system_subscription;
+mod volume;
 mod workload;
 
 pub use agency::*;
@@ -46,6 +47,7 @@ pub use manifests::{Manifest, manifests};
 pub use rate_card::*;
 pub use shared::*;
 pub use system_subscription::*;
+pub use volume::*;
 pub use workload::*;
 
 /// The API group of every kind.

@@ -7,22 +7,11 @@ use datafusion::error::Result;
 use datafusion::functions_aggregate::expr_fn::sum;
 use datafusion::logical_expr::{Expr, cast, ident, lit, when};
 use jiff::Timestamp;
-use maru_lake::Summing;
+use maru_lake::{Summing, TEXT_COLUMNS};
 use maru_meter::Interval;
 
 /// Columns that are summed by, beside the slot.
 pub(crate) const NAMES: [&str; 5] = ["agency", "system", "meter", "unit", "completeness"];
-/// Texts of a record that is given as it is.
-pub(crate) const TEXTS: [&str; 8] = [
-    "id",
-    "agency",
-    "system",
-    "resource",
-    "meter",
-    "unit",
-    "source",
-    "completeness",
-];
 pub(crate) const SLOT: &str = "slot";
 pub(crate) const QUANTITY: &str = "quantity";
 
@@ -62,7 +51,7 @@ impl<'a> Plan<'a> {
     pub(crate) fn alone(&self, table: DataFrame) -> Result<DataFrame> {
         let first = moment(self.summing.period.start);
         let reaches_in = ident("start").lt(first.clone()).and(ident("end").gt(first));
-        let mut columns: Vec<Expr> = TEXTS.iter().map(|name| text(name)).collect();
+        let mut columns: Vec<Expr> = TEXT_COLUMNS.iter().map(|name| text(name)).collect();
         columns.extend([QUANTITY, "start", "end", "recorded_at"].map(ident));
         table
             .filter(reaches_in.or(self.starts_inside().and(self.counts_alone()?)))?

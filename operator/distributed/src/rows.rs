@@ -6,7 +6,7 @@ use arrow_array::{Array, ArrayRef, PrimitiveArray, RecordBatch, StringArray};
 use jiff::Timestamp;
 use maru_meter::{Exact, Interval, UnknownCompleteness, UsageRecord};
 
-use crate::plan::{NAMES, QUANTITY, SLOT, TEXTS};
+use crate::plan::{NAMES, QUANTITY, SLOT};
 
 /// Agency, system, meter, unit and completeness, and the number of the slot.
 pub(crate) type Key = ([String; 5], i64);
@@ -51,7 +51,10 @@ pub(crate) fn as_record(number: usize, key: Key, slots: &[Interval], quantity: E
 
 /// A batch of records.
 pub(crate) fn records(batch: &RecordBatch) -> Result<Vec<UsageRecord>, String> {
-    let names: Vec<&StringArray> = TEXTS.iter().map(|name| texts(batch, name)).collect::<Result<_, _>>()?;
+    let names: Vec<&StringArray> = TEXT_COLUMNS
+        .iter()
+        .map(|name| texts(batch, name))
+        .collect::<Result<_, _>>()?;
     let quantities = numbers::<Decimal128Type>(batch, QUANTITY)?;
     let start = numbers::<TimestampMicrosecondType>(batch, "start")?;
     let end = numbers::<TimestampMicrosecondType>(batch, "end")?;

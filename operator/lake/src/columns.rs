@@ -23,7 +23,8 @@ const SCALE: i8 = 18;
 /// The partition of a record: the UTC day of its start.
 pub(crate) const DAY: &str = "day";
 
-const TEXTS: [&str; 8] = [
+/// The columns of a record that are text, the id first, as they are called in the table; the others are `quantity`, `start`, `end` and `recorded_at`.
+pub const TEXT_COLUMNS: [&str; 8] = [
     "id",
     "agency",
     "system",
@@ -39,7 +40,7 @@ pub(crate) static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     let utc = || DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
     let names = || DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
     let mut fields = vec![Field::new("id", DataType::Utf8, false)];
-    fields.extend(TEXTS[1..].iter().map(|name| Field::new(*name, names(), false)));
+    fields.extend(TEXT_COLUMNS[1..].iter().map(|name| Field::new(*name, names(), false)));
     fields.push(Field::new("quantity", DataType::Decimal128(PRECISION, SCALE), false));
     fields.push(Field::new("start", utc(), false));
     fields.push(Field::new("end", utc(), false));
@@ -52,7 +53,7 @@ pub(crate) fn table_columns() -> Result<Vec<StructField>, LakeError> {
     let decimal = PrimitiveType::decimal(PRECISION, SCALE.unsigned_abs())
         .map_err(|error| LakeError::Unwritable(error.to_string()))?;
     let column = |name: &str, kind, nullable| StructField::new(name, TableType::Primitive(kind), nullable);
-    let mut columns: Vec<_> = TEXTS
+    let mut columns: Vec<_> = TEXT_COLUMNS
         .iter()
         .map(|name| column(name, PrimitiveType::String, false))
         .collect();
@@ -138,7 +139,7 @@ pub(crate) fn encode<'a>(records: impl IntoIterator<Item = &'a UsageRecord>) -> 
 /// A batch as records; an error says what is odd about it.
 pub(crate) fn decode(batch: &RecordBatch) -> Result<Vec<UsageRecord>, String> {
     let ids = column(batch, "id")?.as_string_opt::<i32>().ok_or("id is no text")?;
-    let names: Vec<Names<'_>> = TEXTS[1..]
+    let names: Vec<Names<'_>> = TEXT_COLUMNS[1..]
         .iter()
         .map(|name| Names::of(batch, name))
         .collect::<Result<_, _>>()?;

@@ -21,6 +21,7 @@ mod news;
 mod place;
 mod refused;
 mod sum;
+mod summing;
 mod table;
 
 use std::future::Future;
@@ -32,11 +33,12 @@ use maru_meter::{Interval, UsageRecord};
 use tokio::runtime::Runtime;
 
 pub use append::Appended;
+pub use columns::TEXT_COLUMNS;
 pub use doubt::Doubts;
 pub use error::LakeError;
 pub use maintain::{Compacted, Vacuumed};
 pub use refused::Refused;
-pub use sum::Summing;
+pub use summing::Summing;
 
 use datafile::DataFile;
 use table::Table;
