@@ -80,7 +80,36 @@ fn jobs(parts: &Parts) -> Outcome<PathBuf> {
     generated(parts.folder.path())
 }
 
-/// Jobs that begin all over October 2022 in Amsterdam, from a generator that always gives the same.
+/// How long the jobs of the real month took: so many in a thousand took at most so many seconds. All of them had sixteen cores.
+const DURATIONS: [(u64, u64); 12] = [
+    (0, 1),
+    (100, 23),
+    (250, 42),
+    (500, 69),
+    (750, 482),
+    (900, 3_611),
+    (950, 10_488),
+    (970, 22_351),
+    (980, 42_920),
+    (990, 129_006),
+    (995, 233_733),
+    (1000, 435_629),
+];
+
+/// The seconds at a place between the shortest job, 0, and the longest, a million.
+fn duration(place: u64) -> u64 {
+    let [mut below, mut above] = [DURATIONS[0]; 2];
+    for point in DURATIONS {
+        (below, above) = (above, point);
+        if place < point.0 * 1000 {
+            break;
+        }
+    }
+    let (from, to) = (below.0 * 1000, above.0 * 1000);
+    below.1 + (above.1 - below.1) * (place - from) / (to - from)
+}
+
+/// Jobs all over October 2022 in Amsterdam, from a generator that always gives the same.
 fn generated(folder: &Path) -> Outcome<PathBuf> {
     const BEGINS: u64 = 1_664_575_200_000;
     const ENDS: u64 = 1_667_257_200_000;
@@ -93,10 +122,9 @@ fn generated(folder: &Path) -> Outcome<PathBuf> {
     };
     let mut table = String::from("id,submission_time,duration,cpu_count\n");
     for id in 0..68_648 {
-        let begin = BEGINS + next(ENDS - BEGINS - 3_600_000);
-        let longest = (ENDS - begin).min(6 * 3_600_000);
-        let (duration, cores) = (1000 * (1 + next(longest / 1000)), 1 + next(64));
-        writeln!(table, "{id},{begin},{duration},{cores}")?;
+        let took = 1000 * duration(next(1_000_000));
+        let begin = BEGINS + next(ENDS - BEGINS - took);
+        writeln!(table, "{id},{begin},{took},16")?;
     }
     let file = folder.join("jobs.csv");
     std::fs::write(&file, table)?;
