@@ -70,9 +70,23 @@ struct Arguments {
     /// gave by hand can last so long, and up to 18 seconds more.
     #[arg(long, env = "MARU_VERIFY_DATA_SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     verify_data_seconds: u64,
+    /// After how many seconds what datasets take and what is read of them is recorded as usage; a whole number of them
+    /// must make an hour. Needs `--lake`.
+    #[arg(long, env = "MARU_DATA_USAGE_SECONDS", default_value_t = HOUR_SECONDS, value_parser = part_of_an_hour)]
+    data_usage_seconds: u64,
     /// How many objects are worked on at once.
     #[arg(long, env = "MARU_WORKERS", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: u16,
+}
+
+const HOUR_SECONDS: u64 = 3600;
+
+/// Usage is billed by hours: no reading may lie in two of them.
+fn part_of_an_hour(text: &str) -> Result<u64, String> {
+    let seconds = text.parse::<u64>().ok().filter(|seconds| *seconds > 0);
+    seconds
+        .filter(|seconds| HOUR_SECONDS.is_multiple_of(*seconds))
+        .ok_or_else(|| format!("{text} seconds are no even part of an hour; 300, 900 and 3600 are"))
 }
 
 #[tokio::main]
@@ -198,6 +212,7 @@ async fn settings(client: &Client, arguments: &Arguments) -> Result<Settings, Bo
         platform: maru_controller::in_cluster(client, platform).await?,
         workers: usize::from(arguments.workers),
         verify_data_every: Duration::from_secs(arguments.verify_data_seconds),
+        read_usage_every: Duration::from_secs(arguments.data_usage_seconds),
         backups: backups(arguments)?,
         lease: arguments.replica.clone().map(|identity| Lease {
             namespace: arguments.namespace.clone(),

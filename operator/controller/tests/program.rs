@@ -24,6 +24,15 @@ fn bills_and_events_without_a_lake_are_refused_with_what_is_missing() {
 }
 
 #[test]
+fn a_time_between_readings_that_does_not_make_an_hour_is_refused_with_some_that_do() {
+    for seconds in ["0", "7", "7200", "an hour"] {
+        let (code, said) = answer(&["--data-usage-seconds", seconds]);
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains("even part of an hour") && said.contains("900"), "{said}");
+    }
+}
+
+#[test]
 fn it_says_its_version() {
     assert_eq!(
         answer(&["--version"]),
