@@ -141,6 +141,10 @@ impl Reconciler {
         let Some(system) = shared.world.system(key) else {
             return self.orphans(shared, owner, key).await;
         };
+        if system.metadata.deletion_timestamp.is_none() && !shared.world.has_seen_namespace(&key.namespace) {
+            // It is there, for the system is in it, and wakes the system when it is heard of: whose it is is not known yet.
+            return Ok(Turn::Again(LOOK_AGAIN));
+        }
         let api = Api::<AgencySystem>::namespaced(self.client.clone(), &key.namespace);
         let ending = crd_ending(&self.client, "agencysystems.maru.dev", system.as_ref()).await?;
         let mut facts = shared.world.system_facts(&system, key, ending);

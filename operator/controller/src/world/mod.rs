@@ -84,6 +84,11 @@ impl World {
         }
     }
 
+    /// Whether a namespace was heard of, whosever it is.
+    pub(crate) fn has_seen_namespace(&self, namespace: &str) -> bool {
+        self.read().namespaces.contains_key(namespace)
+    }
+
     /// The agency that a namespace belongs to.
     pub(crate) fn agency_of(&self, namespace: &str) -> Option<String> {
         self.read().namespaces.get(namespace)?.agency.clone()
@@ -350,6 +355,23 @@ mod tests {
             "spec": {"displayName": {"en": "Tax"}, "external": {"location": "elsewhere"}},
         }))
         .unwrap()
+    }
+
+    #[test]
+    fn a_namespace_that_is_heard_of_after_its_system_wakes_it() {
+        let world = World::new(Platform::default());
+        world.on_agency(Event::Apply(agency("one", "1")));
+        world.on_system(Event::Apply(system("two", "2")));
+        assert!(!world.has_seen_namespace("nts"));
+        let namespace: DynamicObject = serde_json::from_value(json!({
+            "apiVersion": "v1", "kind": "Namespace",
+            "metadata": {"name": "nts", "uid": "three", "resourceVersion": "3", "labels": {"maru.dev/agency": "nts"}},
+        }))
+        .unwrap();
+        let wake = world.on_namespace(Event::Apply(namespace));
+        assert!(world.has_seen_namespace("nts"));
+        let tax = system_owner(&SystemKey::new("nts", "tax"));
+        assert!(wake.iter().any(|(owner, _)| *owner == tax), "{wake:?}");
     }
 
     #[test]
