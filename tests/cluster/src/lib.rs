@@ -17,6 +17,7 @@
 
 mod cluster;
 mod command;
+mod containers;
 mod control_plane;
 mod debian;
 mod error;
@@ -47,6 +48,7 @@ mod volumes;
 
 pub use cluster::{Cluster, shared};
 pub use command::as_from_a_shell;
+pub use containers::kill_pod;
 pub use error::ClusterError;
 pub use layout::State;
 pub use node::{HELLO_IMAGE, REAL_NODE_LABEL};

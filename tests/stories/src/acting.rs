@@ -6,11 +6,12 @@ use crate::{
 };
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
-use kube::{Client, Config};
+use kube::{Client, Config, ResourceExt};
 use maru_controller::Settings;
-use maru_test_cluster::{Cluster, ClusterOptions};
+use maru_test_cluster::{Cluster, ClusterOptions, kill_pod};
 use serde_json::json;
 use std::fmt;
+use std::sync::Mutex;
 use std::time::Duration;
 
 /// Where the operator is.
@@ -24,8 +25,10 @@ pub enum Acting {
         config: Box<Config>,
         /// How it runs.
         settings: Box<Settings>,
+        /// What it meets on the way there.
+        faults: Faults,
         /// The one that runs.
-        running: Option<Operator>,
+        running: Mutex<Option<Operator>>,
     },
 }
 
@@ -39,49 +42,50 @@ impl fmt::Debug for Acting {
 }
 
 impl Acting {
-    /// A cluster with Maru's kinds in it, where containers can run with Maru installed as its users do it; else with an operator in this process. What databases hold is compared every second.
+    /// A cluster with Maru in it, as [`Acting::on`] puts it there. What databases hold is compared every second, and nothing is metered.
     pub async fn on_a_cluster() -> (Cluster, Self) {
-        let options = ClusterOptions {
-            kwok_nodes: 1,
-            service_proxy: true,
-            ..ClusterOptions::default()
-        };
-        let cluster = Cluster::start(options).await.unwrap();
-        let client = cluster.client().unwrap();
-        if cluster.has_real_node() {
-            load_operator(&cluster).await;
-            // The one node is of no grade.
-            let values = [
-                "replicas=1",
-                "metering.enabled=false",
-                "placement.enabled=false",
-                "datasets.verifySeconds=1",
-            ];
-            Helm::of(&cluster).await.install(&values).await;
-            operator_is_ready(&client, 1).await;
-            let config = Box::new(cluster.config());
-            return (cluster, Self::Installed(config));
-        }
-        install_kinds(&client).await;
-        let here = Self::here(&cluster);
-        (cluster, here)
+        let cluster = cluster_for_containers().await;
+        let operator = Self::on(&cluster, &["metering.enabled=false"], looks_often()).await;
+        (cluster, operator)
     }
 
-    /// An operator in this process.
-    pub fn here(cluster: &Cluster) -> Self {
-        let settings = Settings {
-            verify_data_every: Duration::from_secs(1),
-            ..Settings::default()
-        };
+    /// Where containers can run, Maru is installed as its users do it, with these values; else there is an operator in this process with these settings.
+    pub async fn on(cluster: &Cluster, values: &[&str], settings: Settings) -> Self {
+        let client = cluster.client().unwrap();
+        if !cluster.has_real_node() {
+            install_kinds(&client).await;
+            return Self::here(cluster, settings, &Faults::none());
+        }
+        load_operator(cluster).await;
+        // The one node is of no grade.
+        let ours = ["replicas=1", "placement.enabled=false", "datasets.verifySeconds=1"];
+        Helm::of(cluster).await.install(&[&ours[..], values].concat()).await;
+        operator_is_ready(&client, 1).await;
+        Self::Installed(Box::new(cluster.config()))
+    }
+
+    /// None yet, in this process.
+    pub fn nobody(cluster: &Cluster) -> Self {
         Self::Here {
-            running: Some(Operator::start(&cluster.config(), settings.clone(), &Faults::none())),
+            running: Mutex::new(None),
+            config: Box::new(cluster.config()),
+            settings: Box::new(looks_often()),
+            faults: Faults::none(),
+        }
+    }
+
+    /// An operator in this process, which reaches the API server through these faults.
+    pub fn here(cluster: &Cluster, settings: Settings, faults: &Faults) -> Self {
+        Self::Here {
+            running: Mutex::new(Some(Operator::start(&cluster.config(), settings.clone(), faults))),
             config: Box::new(cluster.config()),
             settings: Box::new(settings),
+            faults: faults.clone(),
         }
     }
 
     /// Starts one where none runs.
-    pub async fn start(&mut self) {
+    pub async fn start(&self) {
         match self {
             Self::Installed(config) => {
                 let client = client(config);
@@ -91,30 +95,18 @@ impl Acting {
             Self::Here {
                 config,
                 settings,
+                faults,
                 running,
-            } => *running = Some(Operator::start(config, (**settings).clone(), &Faults::none())),
+            } => *running.lock().unwrap() = Some(Operator::start(config, (**settings).clone(), faults)),
         }
     }
 
-    /// Ends it with no time to put anything in order.
-    pub async fn kill(&mut self) {
+    /// Ends it as `kill -9` does, with no time to put anything in order; nothing of it runs on.
+    pub async fn kill(&self) {
         match self {
-            Self::Installed(config) => {
-                let client = client(config);
-                scale(&client, 0).await;
-                let (at_once, all) = (DeleteParams::default().grace_period(0), ListParams::default());
-                let pods = operator_pods(&client);
-                pods.delete_collection(&at_once, &all).await.unwrap();
-                eventually("no operator to be left", 20, async || {
-                    match pods.list(&all).await.unwrap().items.len() {
-                        0 => Ok(()),
-                        left => Err(format!("{left} are left")),
-                    }
-                })
-                .await;
-            }
+            Self::Installed(config) => kill_containers(&client(config)).await,
             Self::Here { running, .. } => {
-                if let Some(operator) = running.take() {
+                if let Some(operator) = running.lock().unwrap().take() {
                     operator.kill();
                 }
             }
@@ -125,7 +117,10 @@ impl Acting {
     pub async fn metrics(&self) -> String {
         match self {
             Self::Installed(config) => metrics_of_container(&client(config)).await,
-            Self::Here { running, .. } => running.as_ref().map(|one| one.metrics.encode()).unwrap_or_default(),
+            Self::Here { running, .. } => {
+                let running = running.lock().unwrap();
+                running.as_ref().map(|one| one.metrics.encode()).unwrap_or_default()
+            }
         }
     }
 
@@ -134,14 +129,81 @@ impl Acting {
         value(&self.metrics().await, name)
     }
 
-    /// Ends it in an orderly way, where it does not end with its cluster.
-    pub async fn stop(&mut self) {
-        if let Self::Here { running, .. } = self
-            && let Some(operator) = running.take()
-        {
-            operator.stop().await;
+    /// Ends it in an orderly way, as a drain of its node does.
+    pub async fn stop(&self) {
+        match self {
+            Self::Installed(config) => {
+                let client = client(config);
+                scale(&client, 0).await;
+                none_is_left(&client).await;
+            }
+            Self::Here { running, .. } => {
+                let operator = running.lock().unwrap().take();
+                if let Some(operator) = operator {
+                    operator.stop().await;
+                }
+            }
         }
     }
+
+    /// Ends it in an orderly way where it does not end with its cluster.
+    pub async fn leave(&self) {
+        if let Self::Here { .. } = self {
+            self.stop().await;
+        }
+    }
+}
+
+/// A cluster with a node on which an operator can run, if there can be one, and with nodes for everything else.
+pub async fn cluster_for_containers() -> Cluster {
+    let options = ClusterOptions {
+        kwok_nodes: 1,
+        service_proxy: true,
+        ..ClusterOptions::default()
+    };
+    Cluster::start(options).await.unwrap()
+}
+
+/// An operator that compares databases with what is wanted every second.
+pub fn looks_often() -> Settings {
+    Settings {
+        verify_data_every: Duration::from_secs(1),
+        ..Settings::default()
+    }
+}
+
+async fn kill_containers(client: &Client) {
+    let pods = operator_pods(client);
+    let (at_once, all) = (DeleteParams::default().grace_period(0), ListParams::default());
+    let found = pods.list(&all).await.unwrap();
+    let uids: Vec<String> = found.iter().filter_map(ResourceExt::uid).collect();
+    let kill = || uids.iter().map(|uid| kill_pod(uid)).sum::<usize>();
+    assert!(kill() > 0, "the operator has no process: {uids:?}");
+    scale(client, 0).await;
+    pods.delete_collection(&at_once, &all).await.unwrap();
+    none_is_left(client).await;
+    // A pod that is gone from the API server may run on for a moment, or have been started again.
+    eventually("nothing of the operator to run", 30, async || match kill() {
+        0 => Ok(()),
+        processes => Err(format!("{processes} processes do")),
+    })
+    .await;
+}
+
+async fn none_is_left(client: &Client) {
+    eventually("no operator to be left", 60, async || {
+        match operator_pods(client)
+            .list(&ListParams::default())
+            .await
+            .unwrap()
+            .items
+            .len()
+        {
+            0 => Ok(()),
+            left => Err(format!("{left} are left")),
+        }
+    })
+    .await;
 }
 
 fn client(config: &Config) -> Client {

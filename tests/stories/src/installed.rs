@@ -85,8 +85,12 @@ pub fn chart(name: &str) -> PathBuf {
 pub async fn load_operator(cluster: &Cluster) {
     let folder = programs().await;
     let [operator, kubectl] = ["maru-operator", "kubectl-maru"].map(|name| folder.join(name));
+    let [dump, restore] = tokio::task::spawn_blocking(maru_test_postgres::backup_programs)
+        .await
+        .unwrap()
+        .unwrap();
     cluster
-        .load_programs(OPERATOR_IMAGE, &[&operator, &kubectl])
+        .load_programs(OPERATOR_IMAGE, &[&operator, &kubectl, &dump, &restore])
         .await
         .unwrap();
 }

@@ -22,9 +22,10 @@ mod meters;
 mod months;
 mod operator;
 mod programs;
+mod scene;
 mod words;
 
-pub use acting::Acting;
+pub use acting::{Acting, cluster_for_containers, looks_often};
 pub use cut::Cut;
 pub use faults::{Fault, Faults};
 pub use installed::{
@@ -37,6 +38,7 @@ pub use meters::Meters;
 pub use months::{Billing, it_is};
 pub use operator::{Operator, among_crashes, value};
 pub use programs::programs;
+pub use scene::{CONSUMERS, OWNERS, Scene};
 pub use words::{HELLO, agency, agency_ready, apply, delete, is_gone, ready_reason, system, system_ready};
 
 use kube::Client;

@@ -10,7 +10,7 @@ use kube::{Client, ResourceExt};
 use maru_controller::{Lease, Settings};
 use maru_crds::AgencySystem;
 use maru_stories::{
-    Faults, Operator, Snapshot, agency, agency_ready, apply, cluster_with_kinds, delete_kinds, eventually,
+    Acting, Faults, Operator, Snapshot, agency, agency_ready, apply, cluster_with_kinds, delete_kinds, eventually,
     install_kinds, is_gone, ready_reason, snapshot, system, system_ready, uid_of, versions,
 };
 use serde_json::json;
@@ -22,6 +22,8 @@ const REST: Duration = Duration::from_secs(8);
 /// An agency with a system that runs and one that cannot.
 async fn a_sound_and_a_broken_system(client: &Client) {
     apply(client, &agency("mois")).await;
+    // A system that is heard of before its agency is said to have none, until the agency is heard of too.
+    agency_ready(client, "mois", 30).await;
     apply(client, &system("mois", "docs")).await;
     apply(client, &system("mois", "greedy")).await;
     let mut greedy = system("mois", "greedy");
@@ -114,13 +116,12 @@ async fn at_rest_and_after_a_restart_nothing_is_written_and_no_event_repeats() {
 
 #[tokio::test]
 async fn without_an_operator_systems_scale_and_their_pods_are_replaced() {
-    let cluster = cluster_with_kinds().await;
+    let (cluster, operator) = Acting::on_a_cluster().await;
     let client = cluster.client().unwrap();
-    let operator = Operator::start(&cluster.config(), Settings::default(), &Faults::none());
     apply(&client, &agency("mois")).await;
     apply(&client, &system("mois", "docs")).await;
     system_ready(&client, "mois", "docs", 60).await;
-    operator.kill();
+    operator.kill().await;
 
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), "mois");
     let name = deployments.list(&ListParams::default()).await.unwrap().items[0].name_any();
@@ -133,16 +134,13 @@ async fn without_an_operator_systems_scale_and_their_pods_are_replaced() {
     let running = async |count: usize| {
         eventually("the pods to run", 30, async || {
             let found = pods.list(&ListParams::default()).await.unwrap().items;
+            let said = format!("{:?}", found.iter().map(|pod| &pod.status).collect::<Vec<_>>());
             let running: Vec<_> = found
                 .into_iter()
                 .filter(|pod| pod.metadata.deletion_timestamp.is_none())
                 .filter(|pod| pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running"))
                 .collect();
-            if running.len() == count {
-                Ok(running)
-            } else {
-                Err(format!("{} run", running.len()))
-            }
+            if running.len() == count { Ok(running) } else { Err(said) }
         })
         .await
     };
@@ -158,18 +156,17 @@ async fn without_an_operator_systems_scale_and_their_pods_are_replaced() {
     maru_stories::delete(&maps, "one").await;
 
     // And when one is back, it takes up what was asked for meanwhile and what was changed.
-    let operator = Operator::start(&cluster.config(), Settings::default(), &Faults::none());
+    operator.start().await;
     system_ready(&client, "mois", "second", 30).await;
     running(2).await;
-    operator.stop().await;
+    operator.leave().await;
     cluster.stop().await.unwrap();
 }
 
 #[tokio::test]
 async fn kinds_deleted_and_installed_again_under_a_running_operator_lose_nothing() {
-    let cluster = cluster_with_kinds().await;
+    let (cluster, operator) = Acting::on_a_cluster().await;
     let client = cluster.client().unwrap();
-    let operator = Operator::start(&cluster.config(), Settings::default(), &Faults::none());
     // The worst case: these people did say that their data goes when they delete the objects themselves.
     let mut generous = agency("mois");
     generous["spec"]["deletionPolicy"] = json!("Delete");
@@ -214,15 +211,14 @@ async fn kinds_deleted_and_installed_again_under_a_running_operator_lose_nothing
         .map(ResourceExt::uid)
         .collect();
     assert_eq!(pods_now, pods_before, "the pods ran on");
-    operator.stop().await;
+    operator.leave().await;
     cluster.stop().await.unwrap();
 }
 
 #[tokio::test]
 async fn what_is_left_of_a_system_that_went_by_force_goes_too_and_its_data_stays() {
-    let cluster = cluster_with_kinds().await;
+    let (cluster, operator) = Acting::on_a_cluster().await;
     let client = cluster.client().unwrap();
-    let operator = Operator::start(&cluster.config(), Settings::default(), &Faults::none());
     apply(&client, &agency("mois")).await;
     for name in ["docs", "archive"] {
         let mut one = system("mois", name);
@@ -240,11 +236,11 @@ async fn what_is_left_of_a_system_that_went_by_force_goes_too_and_its_data_stays
     operator.stop().await;
     by_force(&client, "docs").await;
     assert_eq!(snapshot(&client, "mois").await, all);
-    let operator = Operator::start(&cluster.config(), Settings::default(), &Faults::none());
+    operator.start().await;
     is_left(&client, &all, &["docs"]).await;
     by_force(&client, "archive").await;
     is_left(&client, &all, &["docs", "archive"]).await;
-    operator.stop().await;
+    operator.leave().await;
     cluster.stop().await.unwrap();
 }
 
@@ -342,9 +338,8 @@ async fn leads(operator: &Operator, seconds: u64) {
 
 #[tokio::test]
 async fn an_agency_with_many_broken_systems_does_not_delay_another() {
-    let cluster = cluster_with_kinds().await;
+    let (cluster, operator) = Acting::on_a_cluster().await;
     let client = cluster.client().unwrap();
-    let operator = Operator::start(&cluster.config(), Settings::default(), &Faults::none());
     for name in ["broken", "sound"] {
         apply(&client, &agency(name)).await;
         agency_ready(&client, name, 20).await;
@@ -356,8 +351,8 @@ async fn an_agency_with_many_broken_systems_does_not_delay_another() {
         apply(&client, &broken).await;
     }
     apply(&client, &system("sound", "docs")).await;
-    system_ready(&client, "sound", "docs", 15).await;
+    system_ready(&client, "sound", "docs", 20).await;
     assert_ne!(ready_reason(&client, "broken", "s99").await, "Ready");
-    operator.stop().await;
+    operator.leave().await;
     cluster.stop().await.unwrap();
 }

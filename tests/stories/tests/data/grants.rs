@@ -1,90 +1,19 @@
-//! Two ministries and their data, on a real API server and a real PostgreSQL, with the operator as its users install it where containers can run.
+//! A dataset, who may read of it, and how long.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed helper is a failed test")]
-
-use kube::Client;
 use kube::api::Api;
 use maru_crds::{DataGrant, Dataset};
 use maru_stories::data::{
-    ADMIN_PASSWORD, accept, ask, condition, dataset, everything, grant, make_admin, put, put_admin, register_server,
-    secret, secrets_of_maru, two_ministries,
+    ADMIN_PASSWORD, accept, ask, condition, dataset, grant, put, put_admin, register_server, secret, secrets_of_maru,
+    two_ministries,
 };
-use maru_stories::{Acting, cluster_with_kinds, delete, eventually, is_gone};
-use maru_test_cluster::Cluster;
+use maru_stories::{Acting, CONSUMERS, OWNERS, Scene, delete, eventually, is_gone};
 use maru_test_postgres::{Postgres, PostgresOptions};
 use serde_json::json;
-use std::io::Write;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-
-const CONSUMERS: &str = "docs.data.nts.businesses";
-const OWNERS: &str = "registry.data.nts.businesses";
-
-struct Scene {
-    cluster: Cluster,
-    client: Client,
-    server: Postgres,
-    operator: Acting,
-}
-
-impl Scene {
-    /// An operator and a server that have not heard of each other.
-    fn empty((cluster, operator): (Cluster, Acting), options: PostgresOptions) -> Self {
-        let outside = cluster.outside();
-        let server = Postgres::start(&PostgresOptions { outside, ..options }).unwrap();
-        make_admin(&server);
-        Self {
-            client: cluster.client().unwrap(),
-            cluster,
-            server,
-            operator,
-        }
-    }
-
-    /// Two ministries, a server, and a dataset with three businesses in it.
-    async fn set(stage: (Cluster, Acting)) -> Self {
-        let scene = Self::empty(stage, PostgresOptions::default());
-        let client = &scene.client;
-        register_server(client, &scene.server, ADMIN_PASSWORD, json!({"mode": "Disable"})).await;
-        two_ministries(client).await;
-        condition(client, &dataset(), "Ready", "True", "Ready").await;
-        let rows =
-            "INSERT INTO business VALUES ('one', 'Seoul', 'Kim'), ('two', 'Seoul', 'Lee'), ('three', 'Busan', 'Park')";
-        query(client, "nts", OWNERS, rows).await.unwrap();
-        scene
-    }
-
-    /// A grant that both sides want.
-    async fn granted(&self, name: &str, seconds: i64) -> String {
-        put(&self.client, &grant(name, seconds)).await;
-        accept(&self.client, &[name]).await;
-        condition(&self.client, &grant(name, seconds), "Ready", "True", "Ready").await;
-        self.view(name).await
-    }
-
-    async fn view(&self, name: &str) -> String {
-        let found = Api::<DataGrant>::namespaced(self.client.clone(), "nts")
-            .get(name)
-            .await
-            .unwrap();
-        format!("{}.business", found.status.unwrap().view_schema.unwrap())
-    }
-
-    async fn end(mut self) {
-        self.operator.stop().await;
-        self.cluster.stop().await.unwrap();
-    }
-}
-
-/// Asks with the credentials of a Secret; how many rows there were.
-async fn query(client: &Client, namespace: &str, name: &str, sql: &str) -> Result<usize, String> {
-    let found = secret(client, namespace, name).await.ok_or("there is no Secret")?;
-    ask(found["uri"].clone(), sql.to_owned()).await
-}
 
 #[tokio::test]
 async fn a_ministry_reads_what_another_granted_and_it_accepted_until_either_takes_it_back() {
-    let scene = Scene::set(Acting::on_a_cluster().await).await;
+    let scene = Scene::set().await;
     let client = &scene.client;
     // Granted alone is not enough.
     put(client, &grant("letters", 600)).await;
@@ -95,9 +24,10 @@ async fn a_ministry_reads_what_another_granted_and_it_accepted_until_either_take
     condition(client, &grant("letters", 600), "Ready", "True", "Ready").await;
     condition(client, &grant("letters", 600), "Enforced", "True", "Enforced").await;
     let all = format!("SELECT name FROM {}", scene.view("letters").await);
-    assert_eq!(query(client, "mois", CONSUMERS, &all).await, Ok(2));
+    assert_eq!(scene.query("mois", CONSUMERS, &all).await, Ok(2));
     assert!(
-        query(client, "mois", CONSUMERS, "SELECT owner FROM public.business")
+        scene
+            .query("mois", CONSUMERS, "SELECT owner FROM public.business")
             .await
             .is_err()
     );
@@ -107,7 +37,7 @@ async fn a_ministry_reads_what_another_granted_and_it_accepted_until_either_take
     );
 
     // The consumer takes its consent back: refused with the old credentials, which are gone from the cluster.
-    let uri = secret(client, "mois", CONSUMERS).await.unwrap()["uri"].clone();
+    let uri = scene.uri("mois", CONSUMERS).await;
     accept(client, &[]).await;
     condition(client, &grant("letters", 600), "Ready", "False", "NotAccepted").await;
     condition(client, &grant("letters", 600), "Enforced", "True", "NothingGranted").await;
@@ -117,28 +47,28 @@ async fn a_ministry_reads_what_another_granted_and_it_accepted_until_either_take
     // It accepts again, and the owner deletes the grant.
     accept(client, &["letters"]).await;
     condition(client, &grant("letters", 600), "Ready", "True", "Ready").await;
-    assert_eq!(query(client, "mois", CONSUMERS, &all).await, Ok(2));
+    assert_eq!(scene.query("mois", CONSUMERS, &all).await, Ok(2));
     let grants = Api::<DataGrant>::namespaced(client.clone(), "nts");
     delete(&grants, "letters").await;
     is_gone(&grants, "letters", 10).await;
     eventually("the consumer to be refused", 20, async || {
-        match query(client, "mois", CONSUMERS, &all).await {
+        match scene.query("mois", CONSUMERS, &all).await {
             Err(_) => Ok(()),
             Ok(rows) => Err(format!("{rows} rows")),
         }
     })
     .await;
     // What the owner's own system does goes on.
-    assert_eq!(query(client, "nts", OWNERS, "SELECT FROM business").await, Ok(3));
+    assert_eq!(scene.query("nts", OWNERS, "SELECT FROM business").await, Ok(3));
     scene.end().await;
 }
 
 #[tokio::test]
 async fn a_grant_ends_at_its_time_with_no_operator_and_strangers_rights_go_when_one_is_back() {
-    let mut scene = Scene::set(Acting::on_a_cluster().await).await;
+    let scene = Scene::set().await;
     let client = &scene.client.clone();
     let all = format!("SELECT name FROM {}", scene.granted("short", 40).await);
-    let uri = secret(client, "mois", CONSUMERS).await.unwrap()["uri"].clone();
+    let uri = scene.uri("mois", CONSUMERS).await;
     let found = Api::<DataGrant>::namespaced(client.clone(), "nts")
         .get("short")
         .await
@@ -200,7 +130,7 @@ fn sessions(server: &Postgres) -> String {
 
 #[tokio::test]
 async fn at_rest_nobody_connects_to_a_database_and_what_a_stranger_does_there_is_undone_all_the_same() {
-    let scene = Scene::set(Acting::on_a_cluster().await).await;
+    let scene = Scene::set().await;
     let client = &scene.client;
     scene.granted("letters", 600).await;
     let turns = async || {
@@ -298,10 +228,10 @@ async fn a_server_that_refuses_or_is_away_says_what_to_do_and_all_is_well_when_i
 
 #[tokio::test]
 async fn a_dataset_that_is_deleted_leaves_its_data_and_one_of_the_same_name_has_it_again() {
-    let scene = Scene::set(Acting::on_a_cluster().await).await;
+    let scene = Scene::set().await;
     let client = &scene.client;
     let view = scene.granted("letters", 600).await;
-    let uri = secret(client, "mois", CONSUMERS).await.unwrap()["uri"].clone();
+    let uri = scene.uri("mois", CONSUMERS).await;
     let datasets = Api::<Dataset>::namespaced(client.clone(), "nts");
     delete(&datasets, "businesses").await;
     is_gone(&datasets, "businesses", 30).await;
@@ -321,8 +251,8 @@ async fn a_dataset_that_is_deleted_leaves_its_data_and_one_of_the_same_name_has_
     condition(client, &dataset(), "Ready", "True", "Ready").await;
     condition(client, &grant("letters", 600), "Ready", "True", "Ready").await;
     let again = format!("SELECT FROM {}", scene.view("letters").await);
-    assert_eq!(query(client, "mois", CONSUMERS, &again).await, Ok(2));
-    assert_eq!(query(client, "nts", OWNERS, "SELECT FROM business").await, Ok(3));
+    assert_eq!(scene.query("mois", CONSUMERS, &again).await, Ok(2));
+    assert_eq!(scene.query("nts", OWNERS, "SELECT FROM business").await, Ok(3));
 
     // deletionPolicy Delete is not carried out without a backup, and says so.
     let mut reckless = dataset();
@@ -344,57 +274,5 @@ async fn a_dataset_that_is_deleted_leaves_its_data_and_one_of_the_same_name_has_
             .unwrap(),
         "3"
     );
-    scene.end().await;
-}
-
-/// What is written to it is kept.
-#[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Kept {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-#[tokio::test]
-async fn no_password_is_in_any_log_event_status_or_metric_or_in_the_servers_log() {
-    // An operator in this process, for all of its words at the level `trace`; those of the other stories here are looked through as well.
-    let log = Kept::default();
-    let writer = log.clone();
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter("trace,hyper=info,h2=info")
-        .with_writer(move || writer.clone())
-        .try_init();
-    let cluster = cluster_with_kinds().await;
-    let operator = Acting::here(&cluster);
-    let scene = Scene::set((cluster, operator)).await;
-    let client = &scene.client;
-    for audited in ["log_statement", "pgaudit.log"] {
-        let sql = format!("ALTER SYSTEM SET {audited} = 'all'");
-        scene.server.sql("postgres", &sql).unwrap();
-    }
-    scene.server.sql("postgres", "SELECT pg_reload_conf()").unwrap();
-    scene.granted("letters", 600).await;
-    let mut words = vec![ADMIN_PASSWORD.to_owned()];
-    for (namespace, name) in [("nts", OWNERS), ("mois", CONSUMERS)] {
-        words.push(secret(client, namespace, name).await.unwrap()["password"].clone());
-    }
-    let said = everything(client).await + &scene.operator.metrics().await;
-    let logged = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
-    let of_server = scene.server.log().unwrap();
-    assert!(logged.contains("Dataset"), "the operator's log was kept");
-    assert!(of_server.contains("CREATE VIEW"), "the server logs what it is told");
-    assert!(of_server.contains("AUDIT: SESSION"), "and so does its auditor");
-    for word in words {
-        assert!(!said.contains(&word), "an object or a metric says a password");
-        assert!(!logged.contains(&word), "the operator's log says a password");
-        assert!(!of_server.contains(&word), "the server's log says a password");
-    }
     scene.end().await;
 }

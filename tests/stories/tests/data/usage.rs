@@ -1,26 +1,21 @@
 //! What datasets take and what is read of them is usage: on a real API server, a real PostgreSQL and a real lake.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed helper is a failed test")]
-
+use k8s_openapi::api::core::v1::PersistentVolume;
 use kube::Client;
-use kube::api::Api;
+use kube::api::{Api, ListParams};
 use maru_controller::Settings;
 use maru_crds::DataGrant;
 use maru_lake::Lake;
 use maru_meter::{Exact, Interval, UsageRecord};
-use maru_stories::data::{
-    ADMIN_PASSWORD, accept, ask, condition, dataset, grant, make_admin, put, register_server, secret, two_ministries,
+use maru_stories::data::{accept, ask, condition, dataset, grant, put, two_ministries};
+use maru_stories::{
+    Acting, CONSUMERS, OWNERS, Scene, cluster_for_containers, delete, eventually, is_gone, looks_often,
 };
-use maru_stories::{Faults, Operator, cluster_with_kinds, delete, eventually, is_gone};
-use maru_test_cluster::Cluster;
-use maru_test_postgres::{Postgres, PostgresOptions};
+use maru_test_postgres::PostgresOptions;
 use serde_json::{Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-
-const CONSUMERS: &str = "docs.data.nts.businesses";
-const OWNERS: &str = "registry.data.nts.businesses";
 
 async fn lake(place: &Path) -> Arc<Lake> {
     let place = place.to_owned();
@@ -29,29 +24,29 @@ async fn lake(place: &Path) -> Arc<Lake> {
         .unwrap()
 }
 
-fn operator(cluster: &Cluster, lake: &Arc<Lake>) -> Operator {
-    let settings = Settings {
-        verify_data_every: Duration::from_millis(500),
-        read_usage_every: Duration::from_secs(2),
-        lake: Some(Arc::clone(lake)),
-        ..Settings::default()
-    };
-    Operator::start(&cluster.config(), settings, &Faults::none())
+/// The folder of the operator's volume on this machine.
+async fn volume(client: &Client) -> PathBuf {
+    let volumes: Api<PersistentVolume> = Api::all(client.clone());
+    let found = volumes.list(&ListParams::default()).await.unwrap();
+    let path = found.into_iter().find_map(|volume| {
+        let spec = volume.spec?;
+        (spec.claim_ref?.name.as_deref() == Some("maru-operator")).then_some(spec.host_path?.path)
+    });
+    path.unwrap().into()
 }
 
-async fn uri(client: &Client, namespace: &str, name: &str) -> String {
-    secret(client, namespace, name).await.unwrap()["uri"].clone()
-}
-
+/// What was recorded of datasets.
 async fn records(lake: &Arc<Lake>) -> Vec<UsageRecord> {
     let lake = Arc::clone(lake);
     let always = Interval {
         start: jiff::Timestamp::UNIX_EPOCH,
         end: jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1),
     };
-    tokio::task::spawn_blocking(move || lake.read(always).unwrap())
+    let mut found = tokio::task::spawn_blocking(move || lake.read(always).unwrap())
         .await
-        .unwrap()
+        .unwrap();
+    found.retain(|record| record.meter.starts_with("dataset."));
+    found
 }
 
 fn sum(records: &[UsageRecord], meter: &str, system: &str, resource: &str) -> Exact {
@@ -69,26 +64,39 @@ const OF_MAPS: &str = "grant/nts/maps";
 const OF_NO_GRANT: &str = "dataset/nts/businesses";
 const COUNT: &str = "CREATE EXTENSION pg_stat_statements; GRANT pg_read_all_stats TO maru_admin";
 
-struct Scene {
-    cluster: Cluster,
+/// Two ministries' scene and the lake of its operator.
+struct Metered {
+    scene: Scene,
     client: Client,
-    server: Postgres,
     lake: Arc<Lake>,
     _folder: tempfile::TempDir,
 }
 
-impl Scene {
+impl Metered {
     async fn set() -> Self {
-        let cluster = cluster_with_kinds().await;
-        let client = cluster.client().unwrap();
-        let server = Postgres::start(&PostgresOptions::default()).unwrap();
-        make_admin(&server);
+        let cluster = cluster_for_containers().await;
         let folder = tempfile::tempdir().unwrap();
-        let lake = lake(folder.path()).await;
+        let here = if cluster.has_real_node() {
+            None
+        } else {
+            Some(lake(folder.path()).await)
+        };
+        let settings = Settings {
+            read_usage_every: Duration::from_secs(2),
+            lake: here.clone(),
+            ..looks_often()
+        };
+        let values = ["datasets.usageSeconds=2", "billing.enabled=false"];
+        let operator = Acting::on(&cluster, &values, settings).await;
+        let scene = Scene::empty((cluster, operator), PostgresOptions::default());
+        let client = scene.client.clone();
+        let lake = match here {
+            Some(lake) => lake,
+            None => lake(&volume(&client).await.join("lake")).await,
+        };
         Self {
-            cluster,
+            scene,
             client,
-            server,
             lake,
             _folder: folder,
         }
@@ -96,18 +104,9 @@ impl Scene {
 
     /// A dataset with a grant of it in force.
     async fn granted(&self) {
-        let client = &self.client;
-        two_ministries(client).await;
-        condition(client, &dataset(), "Ready", "True", "Ready").await;
-        put(client, &grant("letters", 600)).await;
-        accept(client, &["letters"]).await;
-        condition(client, &grant("letters", 600), "Ready", "True", "Ready").await;
-    }
-
-    async fn schema(&self, grant: &str) -> String {
-        let grants = Api::<DataGrant>::namespaced(self.client.clone(), "nts");
-        let found = grants.get(grant).await.unwrap();
-        found.status.unwrap().view_schema.unwrap()
+        two_ministries(&self.client).await;
+        condition(&self.client, &dataset(), "Ready", "True", "Ready").await;
+        self.scene.granted(LETTERS, 600).await;
     }
 
     /// Queries and rows.
@@ -161,19 +160,18 @@ async fn reads(uri: &str, times: usize, sql: &str, rows: usize) {
 
 #[tokio::test]
 async fn what_a_ministry_stores_and_every_row_that_another_reads_of_it_is_the_usage_of_each() {
-    let scene = Scene::set().await;
-    let client = &scene.client;
+    let metered = Metered::set().await;
+    let (client, scene) = (&metered.client, &metered.scene);
     scene.server.sql("postgres", COUNT).unwrap();
-    let first = operator(&scene.cluster, &scene.lake);
-    register_server(client, &scene.server, ADMIN_PASSWORD, json!({"mode": "Disable"})).await;
+    scene.registered().await;
     let shared = object("DatabaseServer", "shared");
     condition(client, &shared, "ReadsCounted", "True", "ReadsCounted").await;
-    scene.granted().await;
-    let owner = uri(client, "nts", OWNERS).await;
+    metered.granted().await;
+    let owner = scene.uri("nts", OWNERS).await;
     let rows = "INSERT INTO business SELECT n::text, 'Seoul', 'Kim' FROM generate_series(1, 30) AS n";
     ask(owner.clone(), rows.to_owned()).await.unwrap();
 
-    let (schema, consumer) = (scene.schema(LETTERS).await, uri(client, "mois", CONSUMERS).await);
+    let (schema, consumer) = (scene.schema(LETTERS).await, scene.uri("mois", CONSUMERS).await);
     let all = format!("SELECT name FROM {schema}.business");
     reads(&consumer, 7, &all, 30).await;
     // Whoever names no schema is counted all the same, and whoever reads nothing is not. It asks for something else: the server counts those who ask
@@ -184,24 +182,24 @@ async fn what_a_ministry_stores_and_every_row_that_another_reads_of_it_is_the_us
     // What the owner reads of its own is nobody's grant.
     reads(&owner, 1, "SELECT FROM business", 30).await;
 
-    scene.until_read(OF_LETTERS, 7, 7 * 30).await;
-    scene.until_read(OF_NO_GRANT, 1, 4).await;
+    metered.until_read(OF_LETTERS, 7, 7 * 30).await;
+    metered.until_read(OF_NO_GRANT, 1, 4).await;
     // The operator is killed, reads go on, and another one takes up where it was.
-    first.kill();
+    scene.operator.kill().await;
     reads(&consumer, 5, &format!("{all} LIMIT 10"), 10).await;
-    let second = operator(&scene.cluster, &scene.lake);
+    scene.operator.start().await;
     condition(client, &grant("letters", 600), "Ready", "True", "Ready").await;
     // The last reads come a moment before the grant and its login are gone.
     reads(&consumer, 3, &format!("{all} LIMIT 2"), 2).await;
     let grants = Api::<DataGrant>::namespaced(client.clone(), "nts");
     delete(&grants, "letters").await;
     is_gone(&grants, "letters", 10).await;
-    scene.until_read(OF_LETTERS, 15, 7 * 30 + 5 * 10 + 3 * 2).await;
-    scene.readings(2).await;
-    second.stop().await;
-    scene.until_read(OF_LETTERS, 15, 7 * 30 + 5 * 10 + 3 * 2).await;
-    scene.until_read(OF_NO_GRANT, 1, 4).await;
-    let all = records(&scene.lake).await;
+    metered.until_read(OF_LETTERS, 15, 7 * 30 + 5 * 10 + 3 * 2).await;
+    metered.readings(2).await;
+    scene.operator.stop().await;
+    metered.until_read(OF_LETTERS, 15, 7 * 30 + 5 * 10 + 3 * 2).await;
+    metered.until_read(OF_NO_GRANT, 1, 4).await;
+    let all = records(&metered.lake).await;
     assert!(
         all.iter()
             .all(|record| record.system.split('/').next() == Some(record.agency.as_str()))
@@ -215,40 +213,39 @@ async fn what_a_ministry_stores_and_every_row_that_another_reads_of_it_is_the_us
             .iter()
             .all(|record| record.system == "nts/registry" && !record.quantity.is_zero())
     );
-    scene.cluster.stop().await.unwrap();
+    metered.scene.end().await;
 }
 
 #[tokio::test]
 async fn whatever_becomes_of_grants_and_of_counting_each_read_is_usage_once() {
-    let scene = Scene::set().await;
-    let client = &scene.client;
+    let metered = Metered::set().await;
+    let (client, scene) = (&metered.client, &metered.scene);
     scene.server.sql("postgres", COUNT).unwrap();
-    let operator = operator(&scene.cluster, &scene.lake);
-    register_server(client, &scene.server, ADMIN_PASSWORD, json!({"mode": "Disable"})).await;
+    scene.registered().await;
     let shared = object("DatabaseServer", "shared");
     condition(client, &shared, "ReadsCounted", "True", "ReadsCounted").await;
-    scene.granted().await;
+    metered.granted().await;
     put(client, &grant("maps", 600)).await;
     accept(client, &[LETTERS, "maps"]).await;
     condition(client, &grant("maps", 600), "Ready", "True", "Ready").await;
     let rows = "INSERT INTO business SELECT n::text, 'Seoul', 'Kim' FROM generate_series(1, 30) AS n";
-    ask(uri(client, "nts", OWNERS).await, rows.to_owned()).await.unwrap();
+    ask(scene.uri("nts", OWNERS).await, rows.to_owned()).await.unwrap();
 
     let letters = format!("SELECT name FROM {}.business", scene.schema(LETTERS).await);
     let maps = format!("SELECT name FROM {}.business", scene.schema("maps").await);
-    let consumer = uri(client, "mois", CONSUMERS).await;
+    let consumer = scene.uri("mois", CONSUMERS).await;
     let quietly = format!("{consumer}&options=-csearch_path%3D{}", scene.schema("maps").await);
     reads(&consumer, 6, &letters, 30).await;
     reads(&consumer, 4, &maps, 30).await;
     reads(&quietly, 2, "SELECT name FROM business LIMIT 5", 5).await;
-    scene.until_read(OF_LETTERS, 6, 180).await;
-    scene.until_read(OF_MAPS, 4, 120).await;
-    scene.until_read(OF_NO_GRANT, 2, 10).await;
+    metered.until_read(OF_LETTERS, 6, 180).await;
+    metered.until_read(OF_MAPS, 4, 120).await;
+    metered.until_read(OF_NO_GRANT, 2, 10).await;
 
     // The consumer withdraws one of the two, so that its login stays, and accepts it again.
     accept(client, &["maps"]).await;
     condition(client, &grant(LETTERS, 600), "Ready", "False", "NotAccepted").await;
-    scene.readings(2).await;
+    metered.readings(2).await;
     accept(client, &[LETTERS, "maps"]).await;
     condition(client, &grant(LETTERS, 600), "Ready", "True", "Ready").await;
     // Whatever a statement says of other grants in passing, it is counted.
@@ -259,7 +256,7 @@ async fn whatever_becomes_of_grants_and_of_counting_each_read_is_usage_once() {
     );
     reads(&quietly, 1, &said, 3).await;
     reads(&consumer, 2, &letters, 30).await;
-    scene.until_read(OF_LETTERS, 8, 240).await;
+    metered.until_read(OF_LETTERS, 8, 240).await;
 
     // The operator is not told for a while what was read.
     scene
@@ -268,27 +265,26 @@ async fn whatever_becomes_of_grants_and_of_counting_each_read_is_usage_once() {
         .unwrap();
     condition(client, &shared, "ReadsCounted", "False", "ReadsNotCounted").await;
     reads(&consumer, 3, &maps, 30).await;
-    scene.readings(2).await;
+    metered.readings(2).await;
     scene
         .server
         .sql("postgres", "GRANT pg_read_all_stats TO maru_admin")
         .unwrap();
     condition(client, &shared, "ReadsCounted", "True", "ReadsCounted").await;
-    scene.until_read(OF_MAPS, 7, 210).await;
-    scene.readings(2).await;
-    operator.stop().await;
-    scene.until_read(OF_LETTERS, 8, 240).await;
-    scene.until_read(OF_MAPS, 7, 210).await;
-    scene.until_read(OF_NO_GRANT, 3, 13).await;
-    scene.cluster.stop().await.unwrap();
+    metered.until_read(OF_MAPS, 7, 210).await;
+    metered.readings(2).await;
+    scene.operator.stop().await;
+    metered.until_read(OF_LETTERS, 8, 240).await;
+    metered.until_read(OF_MAPS, 7, 210).await;
+    metered.until_read(OF_NO_GRANT, 3, 13).await;
+    metered.scene.end().await;
 }
 
 #[tokio::test]
 async fn a_server_that_counts_nothing_says_what_to_do_and_never_makes_a_zero_of_it() {
-    let scene = Scene::set().await;
-    let client = &scene.client;
-    let operator = operator(&scene.cluster, &scene.lake);
-    register_server(client, &scene.server, ADMIN_PASSWORD, json!({"mode": "Disable"})).await;
+    let metered = Metered::set().await;
+    let (client, scene) = (&metered.client, &metered.scene);
+    scene.registered().await;
     let shared = object("DatabaseServer", "shared");
     let said = condition(client, &shared, "ReadsCounted", "False", "ReadsNotCounted").await;
     assert!(
@@ -297,23 +293,23 @@ async fn a_server_that_counts_nothing_says_what_to_do_and_never_makes_a_zero_of_
         said.message
     );
     condition(client, &shared, "Ready", "True", "Ready").await;
-    scene.granted().await;
+    metered.granted().await;
     let all = format!("SELECT name FROM {}.business", scene.schema(LETTERS).await);
-    let consumer = uri(client, "mois", CONSUMERS).await;
+    let consumer = scene.uri("mois", CONSUMERS).await;
     reads(&consumer, 1, &all, 0).await;
     eventually("what is stored to be metered", 20, async || {
-        let known = stored(&records(&scene.lake).await).len();
+        let known = stored(&records(&metered.lake).await).len();
         if known >= 2 { Ok(()) } else { Err(known.to_string()) }
     })
     .await;
-    let known = records(&scene.lake).await;
+    let known = records(&metered.lake).await;
     assert_eq!(stored(&known).len(), known.len(), "and nothing else");
     // The platform does what the condition says.
     scene.server.sql("postgres", COUNT).unwrap();
     condition(client, &shared, "ReadsCounted", "True", "ReadsCounted").await;
     eventually("reads to be metered", 20, async || {
         ask(consumer.clone(), all.clone()).await?;
-        let (queries, _) = scene.read_so_far(OF_LETTERS).await;
+        let (queries, _) = metered.read_so_far(OF_LETTERS).await;
         if queries.is_zero() {
             Err("none".to_owned())
         } else {
@@ -321,6 +317,5 @@ async fn a_server_that_counts_nothing_says_what_to_do_and_never_makes_a_zero_of_
         }
     })
     .await;
-    operator.stop().await;
-    scene.cluster.stop().await.unwrap();
+    metered.scene.end().await;
 }

@@ -1,16 +1,10 @@
 //! `kubectl maru grants` and `kubectl maru dataset describe` beside the operator, as both sides see them.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed helper is a failed test")]
-
 use clap::Parser;
 use maru_cli::Cli;
-use maru_controller::Settings;
-use maru_stories::data::{
-    ADMIN_PASSWORD, accept, condition, dataset, grant, make_admin, put, register_server, secret, two_ministries,
-};
-use maru_stories::{Faults, Operator, cluster_with_kinds};
+use maru_stories::data::{accept, condition, grant, put, secret};
+use maru_stories::{OWNERS, Scene};
 use maru_test_cluster::Cluster;
-use maru_test_postgres::{Postgres, PostgresOptions};
 use serde_json::{Value, json};
 
 /// What the command prints with these words.
@@ -33,14 +27,8 @@ async fn document(cluster: &Cluster, words: &[&str]) -> Value {
 
 #[tokio::test]
 async fn both_sides_are_told_who_reads_what_until_when_and_whether_it_is_in_force() {
-    let cluster = cluster_with_kinds().await;
-    let client = &cluster.client().unwrap();
-    let server = Postgres::start(&PostgresOptions::default()).unwrap();
-    make_admin(&server);
-    let operator = Operator::start(&cluster.config(), Settings::default(), &Faults::none());
-    register_server(client, &server, ADMIN_PASSWORD, json!({"mode": "Disable"})).await;
-    two_ministries(client).await;
-    condition(client, &dataset(), "Ready", "True", "Ready").await;
+    let scene = Scene::set().await;
+    let (client, cluster) = (&scene.client, &scene.cluster);
     let (letters, statistics) = (grant("letters", 3600), grant("statistics", 3600));
     put(client, &letters).await;
     put(client, &statistics).await;
@@ -48,7 +36,7 @@ async fn both_sides_are_told_who_reads_what_until_when_and_whether_it_is_in_forc
     condition(client, &letters, "Ready", "True", "Ready").await;
     condition(client, &statistics, "Ready", "False", "NotAccepted").await;
 
-    let owners = document(&cluster, &["grants", "-n", "nts"]).await;
+    let owners = document(cluster, &["grants", "-n", "nts"]).await;
     assert_eq!(owners["received"], json!([]));
     let given = owners["given"].as_array().unwrap();
     let names: Vec<&Value> = given.iter().map(|line| &line["name"]).collect();
@@ -61,12 +49,12 @@ async fn both_sides_are_told_who_reads_what_until_when_and_whether_it_is_in_forc
     assert_eq!(given[0]["notAfter"], letters["spec"]["notAfter"]);
     assert_eq!(given[0]["consumer"], "mois/docs");
     assert_eq!(given[0]["tables"][0]["columns"], json!(["name"]));
-    let consumers = document(&cluster, &["grants", "-n", "mois"]).await;
+    let consumers = document(cluster, &["grants", "-n", "mois"]).await;
     assert_eq!(consumers["given"], json!([]));
     assert_eq!(consumers["received"], owners["given"], "both see the same");
-    assert_eq!(document(&cluster, &["grants", "-A"]).await["given"], owners["given"]);
+    assert_eq!(document(cluster, &["grants", "-A"]).await["given"], owners["given"]);
 
-    let table = said(&cluster, &["grants", "-n", "mois"]).await.unwrap();
+    let table = said(cluster, &["grants", "-n", "mois"]).await.unwrap();
     let line = table.lines().find(|line| line.contains("nts/letters")).unwrap();
     for word in [
         "businesses",
@@ -79,7 +67,7 @@ async fn both_sides_are_told_who_reads_what_until_when_and_whether_it_is_in_forc
     }
     assert!(table.contains("no: NotAccepted"), "{table}");
 
-    let described = document(&cluster, &["dataset", "describe", "businesses", "-n", "nts"]).await;
+    let described = document(cluster, &["dataset", "describe", "businesses", "-n", "nts"]).await;
     assert_eq!(described["database"], "nts_businesses");
     assert_eq!(described["server"], "shared");
     assert_eq!(described["grants"], owners["given"]);
@@ -89,7 +77,7 @@ async fn both_sides_are_told_who_reads_what_until_when_and_whether_it_is_in_forc
         .iter()
         .find(|one| one["type"] == "Ready");
     assert_eq!(ready.unwrap()["status"], "True");
-    let text = said(&cluster, &["dataset", "describe", "businesses", "-n", "nts"])
+    let text = said(cluster, &["dataset", "describe", "businesses", "-n", "nts"])
         .await
         .unwrap();
     let owner = text
@@ -97,13 +85,12 @@ async fn both_sides_are_told_who_reads_what_until_when_and_whether_it_is_in_forc
         .find(|line| line.contains("public.business  owner"))
         .unwrap();
     assert!(owner.contains("Personal"), "{text}");
-    let password = secret(client, "nts", "registry.data.nts.businesses").await.unwrap()["password"].clone();
+    let password = secret(client, "nts", OWNERS).await.unwrap()["password"].clone();
     assert!(!text.contains(&password) && !described.to_string().contains(&password));
 
-    let missing = said(&cluster, &["dataset", "describe", "nothing", "-n", "nts"])
+    let missing = said(cluster, &["dataset", "describe", "nothing", "-n", "nts"])
         .await
         .unwrap_err();
     assert!(missing.contains("look at the name"), "{missing}");
-    operator.stop().await;
-    cluster.stop().await.unwrap();
+    scene.end().await;
 }

@@ -1,26 +1,13 @@
 //! Users and passwords are replaced while everybody goes on working, on a real API server and a real PostgreSQL.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed helper is a failed test")]
-
 use kube::Client;
-use kube::api::Api;
-use maru_controller::Settings;
-use maru_crds::DataGrant;
-use maru_stories::data::{
-    ADMIN_PASSWORD, accept, ask, condition, dataset, everything, grant, make_admin, put, register_server, secret,
-    two_ministries,
-};
-use maru_stories::{Faults, Operator, cluster_with_kinds, eventually};
-use maru_test_cluster::Cluster;
-use maru_test_postgres::{Postgres, PostgresOptions};
+use maru_stories::data::{ask, condition, dataset, everything, grant, put, secret};
+use maru_stories::{Acting, CONSUMERS, Faults, OWNERS, Scene, eventually};
+use maru_test_postgres::PostgresOptions;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
 use tokio::task::JoinHandle;
-
-const CONSUMERS: &str = "docs.data.nts.businesses";
-const OWNERS: &str = "registry.data.nts.businesses";
 
 /// A client that makes a new connection all the time, each with what the Secret says then.
 struct Restless {
@@ -98,71 +85,28 @@ async fn both_users(client: &Client) -> [String; 2] {
     [of("nts", OWNERS).await, of("mois", CONSUMERS).await]
 }
 
-struct Scene {
-    cluster: Cluster,
-    client: Client,
-    server: Postgres,
-    faults: Faults,
-    operator: Operator,
-    /// What the consumer asks.
-    all: String,
+/// A grant of one ministry to the other is in force, and the dataset's old credentials work for a minute; gives what the consumer asks.
+async fn in_force(scene: &Scene) -> String {
+    scene.with_data().await;
+    put(&scene.client, &replacing(None)).await;
+    condition(&scene.client, &dataset(), "Ready", "True", "Ready").await;
+    format!("SELECT name FROM {}", scene.granted("letters", 3600).await)
 }
 
-fn operator(cluster: &Cluster, faults: &Faults) -> Operator {
-    let settings = Settings {
-        verify_data_every: Duration::from_secs(1),
-        ..Settings::default()
-    };
-    Operator::start(&cluster.config(), settings, faults)
-}
-
-impl Scene {
-    /// Two ministries, and a grant of one to the other that is in force.
-    async fn set() -> Self {
-        let cluster = cluster_with_kinds().await;
-        let client = cluster.client().unwrap();
-        let server = Postgres::start(&PostgresOptions::default()).unwrap();
-        make_admin(&server);
-        let faults = Faults::none();
-        let operator = operator(&cluster, &faults);
-        register_server(&client, &server, ADMIN_PASSWORD, json!({"mode": "Disable"})).await;
-        two_ministries(&client).await;
-        put(&client, &replacing(None)).await;
-        condition(&client, &dataset(), "Ready", "True", "Ready").await;
-        put(&client, &grant("letters", 3600)).await;
-        accept(&client, &["letters"]).await;
-        condition(&client, &grant("letters", 3600), "Ready", "True", "Ready").await;
-        let granted = Api::<DataGrant>::namespaced(client.clone(), "nts").get("letters").await;
-        let view = granted.unwrap().status.unwrap().view_schema.unwrap();
-        Self {
-            all: format!("SELECT name FROM {view}.business"),
-            cluster,
-            client,
-            server,
-            faults,
-            operator,
-        }
-    }
-
-    fn restless(&self) -> [Restless; 2] {
-        let own = "SELECT FROM business".to_owned();
-        [
-            Restless::start(&self.client, "nts", OWNERS, own),
-            Restless::start(&self.client, "mois", CONSUMERS, self.all.clone()),
-        ]
-    }
-
-    async fn end(self) {
-        self.operator.stop().await;
-        self.cluster.stop().await.unwrap();
-    }
+/// Both ministries ask all the time.
+fn restless(scene: &Scene, all: &str) -> [Restless; 2] {
+    let own = "SELECT FROM business".to_owned();
+    [
+        Restless::start(&scene.client, "nts", OWNERS, own),
+        Restless::start(&scene.client, "mois", CONSUMERS, all.to_owned()),
+    ]
 }
 
 #[tokio::test]
 async fn credentials_are_replaced_on_demand_and_nobody_who_reads_the_secret_is_refused() {
-    let scene = Scene::set().await;
-    let (client, all) = (&scene.client, &scene.all);
-    let [owner, consumer] = scene.restless();
+    let scene = Scene::empty(Acting::on_a_cluster().await, PostgresOptions::default());
+    let (client, all) = (&scene.client, in_force(&scene).await);
+    let [owner, consumer] = restless(&scene, &all);
     let first = both_users(client).await;
     let old = uri(client, "mois", CONSUMERS).await;
     owner.asks(3).await;
@@ -171,7 +115,7 @@ async fn credentials_are_replaced_on_demand_and_nobody_who_reads_the_secret_is_r
     let second = replaced(client, &first).await;
     assert_eq!(
         ask(old.clone(), all.clone()).await,
-        Ok(0),
+        Ok(2),
         "the old one works for a while"
     );
     owner.asks(3).await;
@@ -206,10 +150,12 @@ async fn credentials_are_replaced_on_demand_and_nobody_who_reads_the_secret_is_r
 
 #[tokio::test]
 async fn a_crash_after_the_database_knows_the_next_user_and_before_the_secret_does_refuses_nobody() {
-    let mut scene = Scene::set().await;
+    let faults = Faults::none();
+    let scene = Scene::among(&faults).await;
+    let all = in_force(&scene).await;
     let first = both_users(&scene.client).await;
-    let [owner, consumer] = scene.restless();
-    scene.faults.hang("/namespaces/mois/secrets");
+    let [owner, consumer] = restless(&scene, &all);
+    faults.hang("/namespaces/mois/secrets");
     put(&scene.client, &replacing(Some(jiff::Timestamp::now()))).await;
     let next = format!("{}_b", first[1]);
     let known = format!("SELECT count(*) FROM pg_roles WHERE rolname = '{next}'");
@@ -219,7 +165,7 @@ async fn a_crash_after_the_database_knows_the_next_user_and_before_the_secret_do
     })
     .await;
     consumer.asks(2).await;
-    scene.operator.kill();
+    scene.operator.kill().await;
     assert_eq!(
         both_users(&scene.client).await[1],
         first[1],
@@ -227,8 +173,8 @@ async fn a_crash_after_the_database_knows_the_next_user_and_before_the_secret_do
     );
     owner.asks(2).await;
     consumer.asks(2).await;
-    scene.faults.calm();
-    scene.operator = operator(&scene.cluster, &scene.faults);
+    faults.calm();
+    scene.operator.start().await;
     let second = replaced(&scene.client, &first).await;
     assert_eq!(second[1], next);
     owner.asks(2).await;
