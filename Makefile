@@ -48,6 +48,8 @@ image: tools ## One OCI image of the operator and the command line, without a co
 		$(IMAGE_PROGRAMS)/maru-operator $(IMAGE_PROGRAMS)/kubectl-maru $(PG_PROGRAMS)
 	@[ -n "$(PG_PROGRAMS)" ] || echo "the image makes no backups of datasets: install postgresql-client and make it again"
 
+# Stories wait for real servers more than they compute: twice as many at once as there are processors.
+test: export RUST_TEST_THREADS ?= $(shell expr 2 \* $$(nproc))
 test: tools ## Everything: tables and properties, snapshots, stories on the real API server and the real node; ONLY='--test billing' runs a part
 	$(CARGO) test --workspace --no-fail-fast $(ONLY)
 
