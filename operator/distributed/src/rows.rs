@@ -4,6 +4,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Decimal128Type, Decimal256Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, ArrayRef, PrimitiveArray, RecordBatch, StringArray};
 use jiff::Timestamp;
+use maru_lake::TEXT_COLUMNS;
 use maru_meter::{Exact, Interval, UnknownCompleteness, UsageRecord};
 
 use crate::plan::{NAMES, QUANTITY, SLOT};
