@@ -3,7 +3,7 @@
 use crate::{Faults, Operator, eventually, programs};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
+use k8s_openapi::api::core::v1::{PersistentVolume, Pod, ServiceAccount};
 use kube::api::{Api, ListParams, LogParams, PostParams};
 use kube::{Client, Config, ResourceExt};
 use maru_controller::Settings;
@@ -98,6 +98,17 @@ pub async fn load_operator(cluster: &Cluster) {
 /// The pods of the release.
 pub fn operator_pods(client: &Client) -> Api<Pod> {
     Api::namespaced(client.clone(), RELEASE_NAMESPACE)
+}
+
+/// The folder of the operator's volume on this machine.
+pub async fn operator_volume(client: &Client) -> PathBuf {
+    let volumes: Api<PersistentVolume> = Api::all(client.clone());
+    let found = volumes.list(&ListParams::default()).await.unwrap();
+    let path = found.into_iter().find_map(|volume| {
+        let spec = volume.spec?;
+        (spec.claim_ref?.name.as_deref() == Some("maru-operator")).then_some(spec.host_path?.path)
+    });
+    path.unwrap().into()
 }
 
 /// What the operators' containers last wrote.

@@ -17,6 +17,7 @@ pub mod events;
 mod faults;
 mod installed;
 mod kinds;
+pub mod lives;
 mod look;
 mod meters;
 mod months;
@@ -30,7 +31,7 @@ pub use cut::Cut;
 pub use faults::{Fault, Faults};
 pub use installed::{
     Helm, OPERATOR_IMAGE, RELEASE_NAMESPACE, chart, last_words, load_operator, metrics_of_container, operator_config,
-    operator_is_ready, operator_pods, start_installed,
+    operator_is_ready, operator_pods, operator_volume, start_installed,
 };
 pub use kinds::{delete_kinds, install_kinds};
 pub use look::{Snapshot, eventually, snapshot, uid_of, versions};

@@ -10,7 +10,8 @@ use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use kube::{Client, ResourceExt};
 use maru_controller::meter::Pace;
 use maru_lake::Lake;
-use maru_meter::{Completeness, Exact, Interval, UsageRecord};
+use maru_meter::{Completeness, Interval, UsageRecord};
+use maru_stories::lives::{Life, expected, life, phase, recorded, sum};
 use maru_stories::{HELLO, Meters, eventually};
 use maru_test_cluster::{Cluster, ClusterOptions, kubectl};
 use serde_json::{Value, json};
@@ -95,13 +96,6 @@ where
         .unwrap();
 }
 
-fn phase(pod: &Pod) -> &str {
-    pod.status
-        .as_ref()
-        .and_then(|status| status.phase.as_deref())
-        .unwrap_or("Pending")
-}
-
 async fn pods(client: &Client, namespace: &str) -> Vec<Pod> {
     let api = Api::<Pod>::namespaced(client.clone(), namespace);
     api.list(&ListParams::default()).await.unwrap().items
@@ -122,40 +116,6 @@ async fn running(client: &Client, namespace: &str, count: usize) -> Vec<Pod> {
     .await
 }
 
-/// What one who only watches writes down of a pod: when it was bound and when it ended, as the API server says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Life {
-    uid: String,
-    bound: Timestamp,
-    /// None where nobody said so.
-    ended: Option<Timestamp>,
-    cpu: Exact,
-}
-
-fn life(pod: &Pod) -> Option<Life> {
-    let pod = serde_json::to_value(pod).unwrap();
-    let conditions = pod["status"]["conditions"].as_array()?;
-    let bound = conditions
-        .iter()
-        .find(|one| one["type"] == "PodScheduled" && one["status"] == "True")?;
-    let statuses = pod["status"]["containerStatuses"]
-        .as_array()
-        .cloned()
-        .unwrap_or_default();
-    let finished = statuses
-        .iter()
-        .filter_map(|status| status["state"]["terminated"]["finishedAt"].as_str());
-    let millis = pod["spec"]["containers"][0]["resources"]["requests"]["cpu"]
-        .as_str()?
-        .strip_suffix('m')?;
-    Some(Life {
-        uid: pod["metadata"]["uid"].as_str()?.to_owned(),
-        bound: bound["lastTransitionTime"].as_str()?.parse().unwrap(),
-        ended: finished.map(|time| time.parse().unwrap()).max(),
-        cpu: Exact::scaled(millis.parse::<i64>().unwrap(), 3),
-    })
-}
-
 /// Watches from beside until it is asked what it wrote down.
 fn recorder(client: &Client, namespace: &str) -> mpsc::UnboundedReceiver<Life> {
     let (sender, receiver) = mpsc::unbounded_channel();
@@ -174,42 +134,6 @@ fn recorder(client: &Client, namespace: &str) -> mpsc::UnboundedReceiver<Life> {
         }
     });
     receiver
-}
-
-/// What the lake holds, by the uid of the pod.
-fn recorded(lake: &Path) -> BTreeMap<String, Vec<UsageRecord>> {
-    let now = Timestamp::now();
-    let period = Interval {
-        start: now - SignedDuration::from_hours(24),
-        end: now + SignedDuration::from_hours(24),
-    };
-    let mut by_uid: BTreeMap<String, Vec<UsageRecord>> = BTreeMap::new();
-    let read = || Lake::open(lake).unwrap().read(period).unwrap();
-    let records = std::thread::scope(|scope| scope.spawn(read).join().unwrap());
-    for record in records {
-        let uid = record.id.split('/').nth(1).unwrap().to_owned();
-        by_uid.entry(uid).or_default().push(record);
-    }
-    by_uid
-}
-
-/// The exact quantity, each hour rounded as records are.
-fn expected(life: &Life, ended: Timestamp) -> Exact {
-    let whole = Interval {
-        start: life.bound,
-        end: ended,
-    };
-    whole
-        .hours()
-        .map(|hour| {
-            let seconds = Exact::from(hour.length().as_secs());
-            (&life.cpu * &seconds.over(maru_meter::exact::non_zero(3600))).round(18, maru_meter::Rounding::HalfEven)
-        })
-        .sum()
-}
-
-fn sum(records: &[UsageRecord]) -> Exact {
-    records.iter().map(|record| &record.quantity).sum()
 }
 
 #[tokio::test]

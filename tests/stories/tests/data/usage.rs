@@ -1,19 +1,18 @@
 //! What datasets take and what is read of them is usage: on a real API server, a real PostgreSQL and a real lake.
 
-use k8s_openapi::api::core::v1::PersistentVolume;
 use kube::Client;
-use kube::api::{Api, ListParams};
+use kube::api::Api;
 use maru_controller::Settings;
 use maru_crds::DataGrant;
 use maru_lake::Lake;
 use maru_meter::{Exact, Interval, UsageRecord};
 use maru_stories::data::{accept, ask, condition, dataset, grant, put, two_ministries};
 use maru_stories::{
-    Acting, CONSUMERS, OWNERS, Scene, cluster_for_containers, delete, eventually, is_gone, looks_often,
+    Acting, CONSUMERS, OWNERS, Scene, cluster_for_containers, delete, eventually, is_gone, looks_often, operator_volume,
 };
 use maru_test_postgres::PostgresOptions;
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,17 +21,6 @@ async fn lake(place: &Path) -> Arc<Lake> {
     tokio::task::spawn_blocking(move || Arc::new(Lake::open(place).unwrap()))
         .await
         .unwrap()
-}
-
-/// The folder of the operator's volume on this machine.
-async fn volume(client: &Client) -> PathBuf {
-    let volumes: Api<PersistentVolume> = Api::all(client.clone());
-    let found = volumes.list(&ListParams::default()).await.unwrap();
-    let path = found.into_iter().find_map(|volume| {
-        let spec = volume.spec?;
-        (spec.claim_ref?.name.as_deref() == Some("maru-operator")).then_some(spec.host_path?.path)
-    });
-    path.unwrap().into()
 }
 
 /// What was recorded of datasets.
@@ -92,7 +80,7 @@ impl Metered {
         let client = scene.client.clone();
         let lake = match here {
             Some(lake) => lake,
-            None => lake(&volume(&client).await.join("lake")).await,
+            None => lake(&operator_volume(&client).await.join("lake")).await,
         };
         Self {
             scene,

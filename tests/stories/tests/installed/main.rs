@@ -7,6 +7,7 @@ mod budgets;
 mod charts;
 mod container;
 mod data;
+mod metered;
 mod placement;
 mod priced;
 mod refusals;
