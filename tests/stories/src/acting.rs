@@ -54,7 +54,7 @@ impl Acting {
         let client = cluster.client().unwrap();
         if !cluster.has_real_node() {
             install_kinds(&client).await;
-            return Self::here(cluster, settings, &Faults::none());
+            return Self::here(cluster, settings, &Faults::none()).await;
         }
         load_operator(cluster).await;
         // The one node is of no grade.
@@ -64,24 +64,21 @@ impl Acting {
         Self::Installed(Box::new(cluster.config()))
     }
 
-    /// None yet, in this process.
-    pub fn nobody(cluster: &Cluster) -> Self {
+    /// None yet, in this process; it will reach the API server through these faults.
+    pub fn nobody(cluster: &Cluster, settings: Settings, faults: &Faults) -> Self {
         Self::Here {
-            running: Mutex::new(None),
             config: Box::new(cluster.config()),
-            settings: Box::new(looks_often()),
-            faults: Faults::none(),
+            settings: Box::new(settings),
+            faults: faults.clone(),
+            running: Mutex::new(None),
         }
     }
 
     /// An operator in this process, which reaches the API server through these faults.
-    pub fn here(cluster: &Cluster, settings: Settings, faults: &Faults) -> Self {
-        Self::Here {
-            running: Mutex::new(Some(Operator::start(&cluster.config(), settings.clone(), faults))),
-            config: Box::new(cluster.config()),
-            settings: Box::new(settings),
-            faults: faults.clone(),
-        }
+    pub async fn here(cluster: &Cluster, settings: Settings, faults: &Faults) -> Self {
+        let operator = Self::nobody(cluster, settings, faults);
+        operator.start().await;
+        operator
     }
 
     /// Starts one where none runs.

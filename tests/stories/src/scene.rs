@@ -54,7 +54,7 @@ impl Scene {
     /// The same with an operator in this process, which reaches the API server through these faults.
     pub async fn among(faults: &Faults) -> Self {
         let cluster = cluster_with_kinds().await;
-        let operator = Acting::here(&cluster, looks_often(), faults);
+        let operator = Acting::here(&cluster, looks_often(), faults).await;
         Self::empty((cluster, operator), PostgresOptions::default())
     }
 

@@ -22,8 +22,6 @@ const REST: Duration = Duration::from_secs(8);
 /// An agency with a system that runs and one that cannot.
 async fn a_sound_and_a_broken_system(client: &Client) {
     apply(client, &agency("mois")).await;
-    // A system that is heard of before its agency is said to have none, until the agency is heard of too.
-    agency_ready(client, "mois", 30).await;
     apply(client, &system("mois", "docs")).await;
     apply(client, &system("mois", "greedy")).await;
     let mut greedy = system("mois", "greedy");

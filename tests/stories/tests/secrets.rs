@@ -24,13 +24,13 @@ impl Write for Kept {
 
 #[tokio::test]
 async fn no_password_is_in_any_log_event_status_or_metric_or_in_the_servers_log() {
-    // An operator in this process, for all of its words at the level `trace`; those of the other stories here are looked through as well.
+    // An operator in this process, for all of its words at the level `trace`.
     let log = Kept::default();
     let writer = log.clone();
-    let _ = tracing_subscriber::fmt()
+    tracing_subscriber::fmt()
         .with_env_filter("trace,hyper=info,h2=info")
         .with_writer(move || writer.clone())
-        .try_init();
+        .init();
     let scene = Scene::among(&Faults::none()).await;
     scene.with_data().await;
     let client = &scene.client;

@@ -101,6 +101,15 @@ impl Kept {
         self.folder.path().join("key").to_str().unwrap().to_owned()
     }
 
+    /// How many backups have a manifest, without which there is none.
+    fn manifests(&self) -> usize {
+        let files = files(self.folder.path());
+        let manifests = files
+            .iter()
+            .filter(|file| file.extension().is_some_and(|suffix| suffix == "json"));
+        manifests.count()
+    }
+
     async fn status(&self) -> maru_crds::DatasetStatus {
         let api = Api::<Dataset>::namespaced(self.client.clone(), "nts");
         api.get("businesses").await.unwrap().status.unwrap()
@@ -237,6 +246,7 @@ async fn data_goes_only_after_a_last_backup_was_made_and_restored_and_that_backu
     assert_eq!(count(roles), "0", "its roles are gone");
     let secrets = secrets_of_maru(&kept.client).await;
     assert_eq!(secrets, Vec::<String>::new(), "its credentials are gone");
+    assert!(kept.manifests() > 0, "a backup that is made has a manifest");
     assert_eq!(
         kept.restored("nts/businesses", "again").await,
         ROWS,
@@ -259,11 +269,7 @@ async fn it_is_held(kept: &Kept) {
     })
     .await;
     assert!(held.contains("hidden") || held.contains("may not"), "{held}");
-    let manifests = files(kept.folder.path());
-    let manifests = manifests
-        .iter()
-        .filter(|file| file.extension().is_some_and(|suffix| suffix == "json"));
-    assert_eq!(manifests.count(), 0, "a failed backup is none");
+    assert_eq!(kept.manifests(), 0, "a failed backup is none");
     let rows = kept.scene.server.sql("nts_businesses", "SELECT count(*) FROM business");
     assert_eq!(rows.unwrap(), "3");
 }

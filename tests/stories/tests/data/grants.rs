@@ -122,6 +122,11 @@ async fn a_grant_ends_at_its_time_with_no_operator_and_strangers_rights_go_when_
     scene.end().await;
 }
 
+/// How many rows there are, whoever may read them.
+fn stored(server: &Postgres) -> String {
+    server.sql("nts_businesses", "SELECT count(*) FROM business").unwrap()
+}
+
 /// How often somebody connected to the dataset's database.
 fn sessions(server: &Postgres) -> String {
     let sql = "SELECT sessions FROM pg_stat_database WHERE datname = 'nts_businesses'";
@@ -240,13 +245,7 @@ async fn a_dataset_that_is_deleted_leaves_its_data_and_one_of_the_same_name_has_
         ask(uri, format!("SELECT FROM {view}")).await.is_err(),
         "others' rights end with it"
     );
-    assert_eq!(
-        scene
-            .server
-            .sql("nts_businesses", "SELECT count(*) FROM business")
-            .unwrap(),
-        "3"
-    );
+    assert_eq!(stored(&scene.server), "3");
     put(client, &dataset()).await;
     condition(client, &dataset(), "Ready", "True", "Ready").await;
     condition(client, &grant("letters", 600), "Ready", "True", "Ready").await;
@@ -267,12 +266,6 @@ async fn a_dataset_that_is_deleted_leaves_its_data_and_one_of_the_same_name_has_
     .await;
     delete(&datasets, "businesses").await;
     condition(client, &reckless, "Ready", "False", "BackupMissing").await;
-    assert_eq!(
-        scene
-            .server
-            .sql("nts_businesses", "SELECT count(*) FROM business")
-            .unwrap(),
-        "3"
-    );
+    assert_eq!(stored(&scene.server), "3");
     scene.end().await;
 }

@@ -229,7 +229,7 @@ async fn among_kills(cluster: &Cluster, cut: &Cut, dice: &mut Dice, story: impl 
 #[tokio::test]
 async fn whatever_statement_the_operator_is_killed_after_the_end_is_the_same() {
     let cluster = cluster_with_kinds().await;
-    let nobody = Acting::nobody(&cluster);
+    let nobody = Acting::nobody(&cluster, looks_often(), &Faults::none());
     let scene = Scene::empty((cluster, nobody), PostgresOptions::default());
     let (client, server) = (&scene.client, &scene.server);
     let cut = Cut::to(server.port()).await;

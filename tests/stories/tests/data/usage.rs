@@ -97,6 +97,16 @@ impl Metered {
         self.scene.granted(LETTERS, 600).await;
     }
 
+    /// A server that counts, and a dataset with a grant of it in force; gives the server's object.
+    async fn counted(&self) -> Value {
+        self.scene.server.sql("postgres", COUNT).unwrap();
+        self.scene.registered().await;
+        let shared = object("DatabaseServer", "shared");
+        condition(&self.client, &shared, "ReadsCounted", "True", "ReadsCounted").await;
+        self.granted().await;
+        shared
+    }
+
     /// Queries and rows.
     async fn read_so_far(&self, resource: &str) -> (Exact, Exact) {
         let known = records(&self.lake).await;
@@ -150,11 +160,7 @@ async fn reads(uri: &str, times: usize, sql: &str, rows: usize) {
 async fn what_a_ministry_stores_and_every_row_that_another_reads_of_it_is_the_usage_of_each() {
     let metered = Metered::set().await;
     let (client, scene) = (&metered.client, &metered.scene);
-    scene.server.sql("postgres", COUNT).unwrap();
-    scene.registered().await;
-    let shared = object("DatabaseServer", "shared");
-    condition(client, &shared, "ReadsCounted", "True", "ReadsCounted").await;
-    metered.granted().await;
+    metered.counted().await;
     let owner = scene.uri("nts", OWNERS).await;
     let rows = "INSERT INTO business SELECT n::text, 'Seoul', 'Kim' FROM generate_series(1, 30) AS n";
     ask(owner.clone(), rows.to_owned()).await.unwrap();
@@ -208,11 +214,7 @@ async fn what_a_ministry_stores_and_every_row_that_another_reads_of_it_is_the_us
 async fn whatever_becomes_of_grants_and_of_counting_each_read_is_usage_once() {
     let metered = Metered::set().await;
     let (client, scene) = (&metered.client, &metered.scene);
-    scene.server.sql("postgres", COUNT).unwrap();
-    scene.registered().await;
-    let shared = object("DatabaseServer", "shared");
-    condition(client, &shared, "ReadsCounted", "True", "ReadsCounted").await;
-    metered.granted().await;
+    let shared = metered.counted().await;
     put(client, &grant("maps", 600)).await;
     accept(client, &[LETTERS, "maps"]).await;
     condition(client, &grant("maps", 600), "Ready", "True", "Ready").await;
