@@ -48,7 +48,7 @@ mod volumes;
 
 pub use cluster::{Cluster, shared};
 pub use command::as_from_a_shell;
-pub use containers::kill_pod;
+pub use containers::{freeze_pod, kill_pod, node_ends_pod};
 pub use error::ClusterError;
 pub use layout::State;
 pub use node::{HELLO_IMAGE, REAL_NODE_LABEL};

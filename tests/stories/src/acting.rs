@@ -8,7 +8,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Client, Config, ResourceExt};
 use maru_controller::Settings;
-use maru_test_cluster::{Cluster, ClusterOptions, kill_pod};
+use maru_test_cluster::{Cluster, ClusterOptions, freeze_pod, kill_pod, node_ends_pod};
 use serde_json::json;
 use std::fmt;
 use std::sync::Mutex;
@@ -174,15 +174,22 @@ async fn kill_containers(client: &Client) {
     let (at_once, all) = (DeleteParams::default().grace_period(0), ListParams::default());
     let found = pods.list(&all).await.unwrap();
     let uids: Vec<String> = found.iter().filter_map(ResourceExt::uid).collect();
-    let kill = || uids.iter().map(|uid| kill_pod(uid)).sum::<usize>();
-    assert!(kill() > 0, "the operator has no process: {uids:?}");
+    let frozen: usize = uids.iter().map(|uid| freeze_pod(uid)).sum();
+    assert!(frozen > 0, "the operator has no process: {uids:?}");
     scale(client, 0).await;
     pods.delete_collection(&at_once, &all).await.unwrap();
     none_is_left(client).await;
-    // A pod that is gone from the API server may run on for a moment, or have been started again.
-    eventually("nothing of the operator to run", 30, async || match kill() {
-        0 => Ok(()),
-        processes => Err(format!("{processes} processes do")),
+    // What ends before the node knows that it is to end, the node starts again.
+    eventually("the node to give the operator up", 60, async || {
+        let waits = uids.iter().find(|uid| freeze_pod(uid) > 0 && !node_ends_pod(uid));
+        waits.map_or(Ok(()), |uid| Err(format!("it has not told {uid} to end")))
+    })
+    .await;
+    eventually("nothing of the operator to run", 30, async || {
+        match uids.iter().map(|uid| kill_pod(uid)).sum::<usize>() {
+            0 => Ok(()),
+            processes => Err(format!("{processes} processes do")),
+        }
     })
     .await;
 }
