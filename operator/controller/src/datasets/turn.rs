@@ -22,6 +22,9 @@ use std::time::Duration;
 /// How soon what could not be done is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(10);
 
+/// How soon a namespace is heard of that is there.
+const HEARD_SOON: Duration = Duration::from_secs(1);
+
 /// Why a turn failed; it is tried again.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DataError {
@@ -122,6 +125,10 @@ impl Data {
         };
         if gathered.dataset.metadata.deletion_timestamp.is_some() {
             return self.ending(key, &gathered).await;
+        }
+        if !self.shared.world.has_seen_namespace(&key.namespace) {
+            // It is there, for the dataset is in it: whose it is is not known yet.
+            return Ok(Turn::Again(HEARD_SOON));
         }
         let api = Api::<Dataset>::namespaced(self.client.clone(), &key.namespace);
         if !is_held(gathered.dataset.as_ref()) {
