@@ -40,7 +40,7 @@ fn processes(uid: &str) -> impl Iterator<Item = Pid> {
     theirs.filter_map(Pid::from_raw)
 }
 
-/// Whether a signal that a process got has not reached it yet; `proc_pid_status(5)`, ShdPnd.
+/// Whether a signal that a process got has not reached it yet; `proc_pid_status(5)`, `ShdPnd`.
 fn waits_for(status: &str, signal: Signal) -> bool {
     let waiting = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));
     let waiting = waiting.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
