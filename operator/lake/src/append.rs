@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use deltalake_core::DeltaTable;
-use deltalake_core::kernel::Action;
+use deltalake_core::kernel::{Action, Add};
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
+use jiff::{SignedDuration, Timestamp};
 use maru_meter::{Merge, UsageRecord, hour_after, hour_of, merge};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
@@ -21,9 +22,8 @@ const ATTEMPTS: u32 = 200;
 /// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// How many days before and after its own an id is looked for, where it could come with another day. Who sends an event again says the same time;
-/// where it stamps each attempt, the attempts are near one another.
-const AROUND: u64 = 7;
+/// How long a version that was read is trusted to be followed by the next one in the log. [`Lake::trim_log`] leaves it there for longer.
+const TRUSTED: SignedDuration = SignedDuration::from_hours(1);
 
 /// What became of the records that were appended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,7 +45,19 @@ pub struct Appended {
 #[derive(Debug, Default)]
 pub(crate) struct Writer {
     table: Option<DeltaTable>,
+    /// When the log was last looked at.
+    pub(crate) looked: Option<Timestamp>,
     pub(crate) index: Index,
+}
+
+/// What became of a file that was to take the place of others.
+#[derive(Debug)]
+pub(crate) enum Replaced {
+    Done,
+    /// Another writer came first.
+    Late,
+    /// Some of the others are no longer in the table.
+    Gone,
 }
 
 /// What lies between attempts that others came before.
@@ -116,12 +128,12 @@ impl Writer {
         }
         let mut pauses = Pauses::default();
         loop {
-            let current = self.current(table).await?;
+            let mut current = self.current(table).await?;
             let files = table.files_of(&current)?;
             self.forget_unused(&files);
             let mut appended = Appended::default();
             let changes = self.compare(table, &files, records, &mut appended).await?;
-            let done = changes.is_empty() || self.write(table, &current, &files, changes).await?;
+            let done = changes.is_empty() || self.write(table, &mut current, &files, changes).await?;
             self.keep_table(current);
             if done {
                 return Ok(appended);
@@ -137,19 +149,47 @@ impl Writer {
 
     /// Forgets what is known of files that the table no longer has. Before anything is written: what is written next is not among them yet.
     pub(crate) fn forget_unused(&mut self, files: &[DataFile]) {
-        let used: BTreeSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
-        self.index.shrink(|path| used.contains(path));
+        let used: HashSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
+        let oldest_day = files.iter().map(|file| file.day.as_str()).min();
+        self.index
+            .shrink(oldest_day.unwrap_or_default(), |path| used.contains(path));
     }
 
     /// The table as it is now. It is given away, so that after an error nothing half-known is kept.
     pub(crate) async fn current(&mut self, table: &Table) -> Result<DeltaTable, LakeError> {
-        match self.table.take() {
+        let now = Timestamp::now();
+        let known = match self.table.take() {
             Some(mut known) => {
-                table.refresh(&mut known).await?;
-                Ok(known)
+                if !self.trusts(now) || table.has_more(&known).await? {
+                    table.refresh(&mut known).await?;
+                }
+                known
             }
-            None => table.load_or_create().await,
+            None => table.load_or_create().await?,
+        };
+        self.looked = Some(now);
+        Ok(known)
+    }
+
+    /// Whether the log was looked at so lately that the version after the one that was found is refused if there is one.
+    fn trusts(&self, now: Timestamp) -> bool {
+        self.looked
+            .is_some_and(|looked| now.duration_since(looked).abs() < TRUSTED)
+    }
+
+    /// Commits on top of the version that was found. Not where that is long ago: the version after it may be gone from the log by now, and with it what
+    /// would refuse this one.
+    pub(crate) async fn commit(
+        &self,
+        table: &Table,
+        current: &mut DeltaTable,
+        actions: Vec<Action>,
+        operation: DeltaOperation,
+    ) -> Result<Commit, LakeError> {
+        if !self.trusts(Timestamp::now()) {
+            return Ok(Commit::Late);
         }
+        table.commit(current, actions, operation).await
     }
 
     /// What the batch changes, by day.
@@ -173,12 +213,16 @@ impl Writer {
                 .map(|record| self.index.fingerprints.of(&record.id.as_str()))
                 .collect();
             let found = self.look_into(table, &relevant, &ids).await?;
-            let free = self.free_ids(&records);
-            if !free.is_empty() {
-                let around = self.learn_around(table, files, &day).await?;
-                let paths = || around.iter().map(|file| file.path.as_str());
-                taken.extend(free.iter().filter(|id| self.index.holds(**id, paths())));
-                taken.extend(self.resolve(table, &around, &free).await?.into_keys());
+            let events: Vec<u128> = (records.iter().zip(&ids))
+                .filter(|(record, _)| datafile::is_event(&record.id))
+                .map(|(_, id)| *id)
+                .collect();
+            if !events.is_empty() {
+                let paths = || relevant.iter().map(|file| file.path.as_str());
+                let mut new = events.clone();
+                new.retain(|id| !found.contains_key(id) && !self.index.holds(*id, paths()));
+                self.learn_events(table, files).await?;
+                taken.extend(self.elsewhere(table, files, &day, &new).await?);
             }
             let days_files = DaysFiles {
                 files: &relevant,
@@ -186,7 +230,7 @@ impl Writer {
                 taken: &taken,
             };
             let change = self.compare_day(table, days_files, &records, appended).await?;
-            taken.extend(free);
+            taken.extend(events);
             if !change.records.is_empty() {
                 changes.insert(day, change);
             }
@@ -243,44 +287,54 @@ impl Writer {
         Ok(())
     }
 
-    /// Fingerprints of the ids that do not say the hour of their record.
-    fn free_ids(&self, records: &[&UsageRecord]) -> Vec<u128> {
-        let free = records.iter().filter(|record| datafile::is_free(record));
-        free.map(|record| self.index.fingerprints.of(&record.id.as_str()))
-            .collect()
+    /// Looks into each file that may hold events and was not looked into, the newest day first.
+    async fn learn_events(&mut self, table: &Table, files: &[DataFile]) -> Result<(), LakeError> {
+        let mut wanted: Vec<&DataFile> = files.iter().filter(|file| file.may_hold_events()).collect();
+        wanted.retain(|file| self.index.elsewhere.wants(&file.path, &file.day));
+        wanted.sort_by(|one, other| other.day.cmp(&one.day));
+        for file in wanted {
+            // The ones before may have taken the room.
+            if self.index.elsewhere.wants(&file.path, &file.day) {
+                let ids = self.events_of(table, file).await?;
+                self.index.elsewhere.learn(&file.path, &file.day, ids.into_iter());
+            }
+        }
+        Ok(())
     }
 
-    /// Finds out which free ids the days around one hold, the nearest first; of days for which there is no room it stays unknown. Gives the files
-    /// of which it is known.
-    async fn learn_around<'a>(
-        &mut self,
+    /// Those of the ids that another day has.
+    async fn elsewhere(
+        &self,
         table: &Table,
-        files: &'a [DataFile],
+        files: &[DataFile],
         day: &str,
-    ) -> Result<Vec<&'a DataFile>, LakeError> {
-        let mut around: Vec<(u64, &DataFile)> = Vec::new();
-        for file in files {
-            let apart = columns::days_between(&file.day, day);
-            around.extend(
-                apart
-                    .filter(|days| (1..=AROUND).contains(days))
-                    .map(|days| (days, file)),
-            );
-        }
-        around.sort_by_key(|(days, _)| *days);
-        for (_, file) in &around {
-            if self.index.knows_free(&file.path) {
-                continue;
+        ids: &[u128],
+    ) -> Result<HashSet<u128>, LakeError> {
+        let mut by_day: BTreeMap<&str, HashSet<u128>> = BTreeMap::new();
+        for id in ids {
+            for other in self.index.elsewhere.days_of(*id).filter(|other| *other != day) {
+                by_day.entry(other).or_default().insert(*id);
             }
-            if !self.index.has_room() {
-                break;
-            }
-            let ids = datafile::free_ids(&file.path, datafile::fetch(&*table.store(), file).await?)?;
-            let prints: Vec<u128> = ids.iter().map(|id| self.index.fingerprints.of(&id.as_str())).collect();
-            self.index.learn_free(&file.path, prints.into_iter());
         }
-        let known = around.into_iter().map(|(_, file)| file);
-        Ok(known.filter(|file| self.index.knows_free(&file.path)).collect())
+        let mut taken = HashSet::new();
+        for (day, ids) in by_day {
+            for file in files.iter().filter(|file| file.day == day && file.may_hold_events()) {
+                let here = self.events_of(table, file).await?;
+                taken.extend(here.into_iter().filter(|id| ids.contains(id)));
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Fingerprints of the ids of a file's events, and perhaps of others.
+    async fn events_of(&self, table: &Table, file: &DataFile) -> Result<Vec<u128>, LakeError> {
+        if let Some(ids) = self.index.ids_of(&file.path) {
+            return Ok(ids.collect());
+        }
+        let mut ids = Vec::new();
+        let bytes = datafile::fetch(&*table.store(), file).await?;
+        datafile::each_event(&file.path, bytes, |id| ids.push(self.index.fingerprints.of(&id)))?;
+        Ok(ids)
     }
 
     async fn compare_day(
@@ -335,16 +389,60 @@ impl Writer {
         Ok(change)
     }
 
+    /// Puts a file in the place of others that hold the same records.
+    pub(crate) async fn replace(
+        &mut self,
+        table: &Table,
+        files: &[DataFile],
+        file: Add,
+    ) -> Result<Replaced, LakeError> {
+        let mut current = self.current(table).await?;
+        let there: HashSet<String> = table.files_of(&current)?.into_iter().map(|file| file.path).collect();
+        if !files.iter().all(|file| there.contains(&file.path)) {
+            self.keep_table(current);
+            return Ok(Replaced::Gone);
+        }
+        let joined = file.path.clone();
+        let mut actions: Vec<Action> = files.iter().map(|file| Action::Remove(file.remove(false))).collect();
+        actions.push(Action::Add(file));
+        let operation = DeltaOperation::Optimize {
+            predicate: None,
+            target_size: i64::MAX,
+        };
+        let committed = self.commit(table, &mut current, actions, operation).await?;
+        self.keep_table(current);
+        Ok(match committed {
+            Commit::Late => Replaced::Late,
+            Commit::Done => {
+                let paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
+                self.index.join(&paths, &joined);
+                Replaced::Done
+            }
+        })
+    }
+
+    /// The files of the newest version of which all ids are known; of none where nothing was appended yet.
+    pub(crate) async fn known_files(&mut self, table: &Table) -> Result<Vec<DataFile>, LakeError> {
+        if self.table.is_none() {
+            return Ok(Vec::new());
+        }
+        let current = self.current(table).await?;
+        let mut files = table.files_of(&current)?;
+        self.keep_table(current);
+        files.retain(|file| self.index.ids_of(&file.path).is_some());
+        Ok(files)
+    }
+
     /// Writes the changes and commits them. False where another writer came first.
     async fn write(
         &mut self,
         table: &Table,
-        current: &DeltaTable,
+        current: &mut DeltaTable,
         files: &[DataFile],
         changes: BTreeMap<String, Change>,
     ) -> Result<bool, LakeError> {
         let mut actions = Vec::new();
-        let mut written: Vec<(String, Vec<UsageRecord>)> = Vec::new();
+        let mut written: Vec<(String, String, Vec<UsageRecord>)> = Vec::new();
         for (day, change) in changes {
             let mut records = change.records;
             for file in files.iter().filter(|file| change.rewritten.contains(&file.path)) {
@@ -356,18 +454,18 @@ impl Writer {
             }
             let mut records: Vec<UsageRecord> = records.into_values().collect();
             let add = datafile::write(&*table.store(), &day, &mut records, true).await?;
-            written.push((add.path.clone(), records));
+            written.push((day, add.path.clone(), records));
             actions.push(Action::Add(add));
         }
-        match table.commit(current, actions, writing()).await? {
+        match self.commit(table, current, actions, writing()).await? {
             Commit::Done => {
-                for (path, records) in &written {
-                    self.index.learn(path, records);
+                for (day, path, records) in &written {
+                    self.index.learn(path, day, records);
                 }
                 Ok(true)
             }
             Commit::Late => {
-                for (path, _) in &written {
+                for (_, path, _) in &written {
                     // No version names it; where it cannot be removed now, vacuum does it.
                     if let Err(error) = table.store().delete(&Path::from(path.as_str())).await {
                         tracing::debug!(path, %error, "a file that was not committed stays for vacuum");
@@ -382,7 +480,7 @@ impl Writer {
 /// The files of a day in which these ids may be. An id that ends in the hour of its record is nowhere but with that hour.
 fn relevant<'a>(files: &'a [DataFile], day: &str, records: &[&UsageRecord]) -> Vec<&'a DataFile> {
     let of_day = files.iter().filter(|file| file.day == day);
-    let tied = records.iter().all(|record| !datafile::is_free(record));
+    let tied = records.iter().all(|record| datafile::is_tied(record));
     let starts = || records.iter().map(|record| record.start);
     match (tied, starts().min(), starts().max()) {
         (true, Some(first), Some(last)) => of_day
@@ -450,7 +548,7 @@ mod tests {
         let record = |day: u32, number: u32, quantity: u32| -> UsageRecord {
             let minute = number % 60;
             serde_json::from_value(serde_json::json!({
-                "id": format!("r{number}"), "agency": "nts", "system": "nts/docs", "meter": "m",
+                "id": format!("events/r{number}"), "agency": "nts", "system": "nts/docs", "meter": "m",
                 "quantity": quantity.to_string(),
                 "start": format!("2026-11-{day:02}T04:{minute:02}:00Z"), "end": format!("2026-11-{day:02}T04:{minute:02}:30Z"),
             }))
@@ -472,7 +570,7 @@ mod tests {
                 .unwrap();
             assert_eq!(
                 (other.conflicts, other.added),
-                (vec!["r5".to_owned(), "r6".to_owned()], 1)
+                (vec!["events/r5".to_owned(), "events/r6".to_owned()], 1)
             );
         };
         again(&lake);
@@ -491,7 +589,7 @@ mod tests {
             .max_by_key(|file| file.rows)
             .unwrap();
         let writer = lake.writer();
-        let id = writer.index.fingerprints.of(&"r1");
+        let id = writer.index.fingerprints.of(&"events/r1");
         assert!(writer.index.find(id, [file.path.as_str()].into_iter()).is_none());
     }
 }

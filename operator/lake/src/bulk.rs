@@ -274,10 +274,10 @@ impl Writer {
         let mut encoded = Some(encoded?);
         let mut pauses = Pauses::default();
         loop {
-            let current = self.current(table).await?;
+            let mut current = self.current(table).await?;
             let files = table.files_of(&current)?;
             self.forget_unused(&files);
-            let sorted = self.sort(table, &files, &days, &known).await?;
+            let sorted = self.sort(table, &files, &days, &known, rows.ids).await?;
             let added: usize = sorted.new.values().map(Vec::len).sum();
             let done = if added == 0 {
                 true
@@ -293,7 +293,7 @@ impl Writer {
                 for (day, file) in files {
                     adds.push(file.put(&*table.store(), &day_name(day)).await?);
                 }
-                self.commit_rows(table, &current, adds, &sorted, &known).await?
+                self.commit_rows(table, &mut current, adds, &sorted, &known).await?
             };
             self.keep_table(current);
             if done {
@@ -314,6 +314,7 @@ impl Writer {
         files: &[datafile::DataFile],
         days: &BTreeMap<i64, Vec<u32>>,
         known: &[(u128, u128)],
+        texts: &StringArray,
     ) -> Result<Sorted, LakeError> {
         let mut sorted = Sorted::default();
         for (day, rows) in days {
@@ -328,7 +329,8 @@ impl Writer {
                 let found = self.index.find(id, of_day.iter().map(|file| file.path.as_str()));
                 match found.or_else(|| read.get(&id).copied()) {
                     Some((_, same)) if same == content => sorted.known += 1,
-                    None if seen.insert(id) => new.push(*row),
+                    // An event is looked for in other days too, which is not done here.
+                    None if !datafile::is_event(texts.value(*row as usize)) && seen.insert(id) => new.push(*row),
                     _ => sorted.odd.push(*row),
                 }
             }
@@ -343,14 +345,14 @@ impl Writer {
     async fn commit_rows(
         &mut self,
         table: &Table,
-        current: &deltalake_core::DeltaTable,
+        current: &mut deltalake_core::DeltaTable,
         adds: Vec<Add>,
         sorted: &Sorted,
         known: &[(u128, u128)],
     ) -> Result<bool, LakeError> {
         let paths: Vec<String> = adds.iter().map(|add| add.path.clone()).collect();
         let actions = adds.into_iter().map(Action::Add).collect();
-        match table.commit(current, actions, writing()).await? {
+        match self.commit(table, current, actions, writing()).await? {
             Commit::Done => {
                 for (path, rows) in paths.iter().zip(sorted.new.values()) {
                     self.index.remember(path, rows.iter().map(|row| known[*row as usize]));

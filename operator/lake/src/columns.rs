@@ -222,12 +222,6 @@ pub(crate) fn day_of(moment: Timestamp) -> String {
     moment.strftime("%Y-%m-%d").to_string()
 }
 
-/// How many days lie between two.
-pub(crate) fn days_between(one: &str, other: &str) -> Option<u64> {
-    let apart = start_of_day(one)?.duration_since(start_of_day(other)?);
-    Some(apart.as_hours().unsigned_abs() / 24)
-}
-
 /// Where a day begins, in UTC.
 pub(crate) fn start_of_day(day: &str) -> Option<Timestamp> {
     format!("{day}T00:00:00Z").parse().ok()

@@ -22,8 +22,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{LakeError, columns};
 
-/// An hour in microseconds.
-const HOUR: i64 = 3_600_000_000;
+/// How the names of files begin that hold events, and of those that do not. The log has no place for it that readers keep.
+const WITH_EVENTS: &str = "events";
+const WITHOUT_EVENTS: &str = "metered";
 /// Records in a row group: what a reader holds at a time.
 pub(crate) const ROW_GROUP: usize = 1 << 17;
 
@@ -104,6 +105,12 @@ impl DataFile {
             .is_none_or(|reach| reach.first <= last && reach.last >= first)
     }
 
+    /// Whether it may hold events ([`is_event`]).
+    pub(crate) fn may_hold_events(&self) -> bool {
+        let name = self.path.rsplit('/').next().unwrap_or_default();
+        !name.starts_with(WITHOUT_EVENTS)
+    }
+
     /// The action that takes it out of the table. `changes` is false where its records stay in other files.
     pub(crate) fn remove(&self, changes: bool) -> Remove {
         self.view.remove_action(changes)
@@ -142,6 +149,7 @@ pub(crate) struct Writer {
     file: ArrowWriter<Vec<u8>>,
     group: Vec<UsageRecord>,
     statistics: Statistics,
+    holds_events: bool,
 }
 
 impl Writer {
@@ -151,6 +159,7 @@ impl Writer {
             file,
             group: Vec::new(),
             statistics: Statistics::default(),
+            holds_events: false,
         })
     }
 
@@ -169,6 +178,7 @@ impl Writer {
         }
         for record in group {
             self.statistics.count(record);
+            self.holds_events |= is_event(&record.id);
         }
         self.file.write(&columns::encode(group)?).map_err(unwritable)
     }
@@ -189,6 +199,7 @@ impl Writer {
         Ok(Encoded {
             bytes: self.file.into_inner().map_err(unwritable)?,
             statistics: self.statistics,
+            holds_events: self.holds_events,
         })
     }
 }
@@ -197,12 +208,14 @@ impl Writer {
 pub(crate) struct Encoded {
     bytes: Vec<u8>,
     statistics: Statistics,
+    holds_events: bool,
 }
 
 impl Encoded {
     /// Puts it into the store, under a name of its own.
     pub(crate) async fn put(self, store: &dyn ObjectStore, day: &str) -> Result<Add, LakeError> {
-        let path = format!("{}={day}/part-{}.parquet", columns::DAY, uuid::Uuid::new_v4());
+        let kind = if self.holds_events { WITH_EVENTS } else { WITHOUT_EVENTS };
+        let path = format!("{}={day}/{kind}-{}.parquet", columns::DAY, uuid::Uuid::new_v4());
         let size = self.bytes.len();
         store
             .put(&Path::from(path.as_str()), PutPayload::from(self.bytes))
@@ -247,6 +260,8 @@ pub(crate) fn encode(batch: &RecordBatch) -> Result<Encoded, LakeError> {
         },
         null_count: HashMap::new(),
     };
+    let ids = columns::column(batch, "id").map_err(unwritable)?;
+    writer.holds_events = ids.as_string::<i32>().iter().flatten().any(is_event);
     writer.file.write(batch).map_err(unwritable)?;
     writer.encoded()
 }
@@ -438,39 +453,26 @@ pub(crate) fn records(file: &str, bytes: Bytes) -> Result<Vec<UsageRecord>, Lake
     Ok(records)
 }
 
-/// The ids of a file's records that do not say the hour that their record is in ([`is_free`]).
-pub(crate) fn free_ids(file: &str, bytes: Bytes) -> Result<Vec<String>, LakeError> {
-    let mut free = Vec::new();
-    let mut last: Option<(i64, String)> = None;
-    for batch in Reader::open(file, bytes)?.batches(&["id", "start"], None)? {
+/// Gives the id of each event in a file ([`is_event`]).
+pub(crate) fn each_event(file: &str, bytes: Bytes, mut take: impl FnMut(&str)) -> Result<(), LakeError> {
+    for batch in Reader::open(file, bytes)?.batches(&["id"], None)? {
         let batch = batch?;
         let ids = columns::column(&batch, "id").map_err(|reason| damaged(file, &reason))?;
-        let starts = columns::moments(&batch, "start").map_err(|reason| damaged(file, &reason))?;
-        for (id, start) in ids.as_string::<i32>().iter().zip(starts.values()) {
-            let hour = start.div_euclid(HOUR);
-            // Most records of a file are of few hours, one after another.
-            if last.as_ref().is_none_or(|(known, _)| *known != hour) {
-                let start = Timestamp::from_microsecond(*start).map_err(|reason| damaged(file, &reason))?;
-                last = Some((hour, hour_of(start).to_string()));
-            }
-            let hour = last.as_ref().map_or("", |(_, hour)| hour);
-            free.extend(id.filter(|id| !is_tied(id, hour)).map(str::to_owned));
-        }
+        let ids = ids.as_string::<i32>().iter().flatten();
+        ids.filter(|id| is_event(id)).for_each(&mut take);
     }
-    Ok(free)
+    Ok(())
 }
 
-/// Whether a record's id does not say the hour that it is in, so that it could come with another one.
-pub(crate) fn is_free(record: &UsageRecord) -> bool {
-    !is_tied(&record.id, &hour_of(record.start).to_string())
+/// Whether a sender made an id up, so that it could come with any day. What it says of a time means nothing.
+pub(crate) fn is_event(id: &str) -> bool {
+    id.strip_prefix(events::SOURCE)
+        .is_some_and(|rest| rest.starts_with('/'))
 }
 
-/// Whether an id is for this hour and no other. What others made up is not, whatever it looks like.
-fn is_tied(id: &str, hour: &str) -> bool {
-    let made_up = id
-        .strip_prefix(events::SOURCE)
-        .is_some_and(|rest| rest.starts_with('/'));
-    !made_up && id.ends_with(hour)
+/// Whether a record's id is for the hour that it is in and for no other.
+pub(crate) fn is_tied(record: &UsageRecord) -> bool {
+    !is_event(&record.id) && record.id.ends_with(&hour_of(record.start).to_string())
 }
 
 /// The records of one of its batches.

@@ -9,6 +9,8 @@ use maru_meter::{Rounding, UsageRecord};
 use xorf::{BinaryFuse32, Filter};
 
 use crate::columns;
+use crate::datafile;
+use crate::elsewhere::{Elsewhere, half};
 
 /// Ids that are kept with what their records say: at 32 bytes each, some hundred megabytes at most.
 const MOST: usize = 4_000_000;
@@ -67,8 +69,6 @@ struct Outline {
     ids: Ids,
     /// How many there are.
     size: usize,
-    /// Whether all of the file's ids are in it, or those only that another day could have too.
-    whole: bool,
 }
 
 #[derive(Debug)]
@@ -77,15 +77,9 @@ enum Ids {
     Many(BinaryFuse32),
 }
 
-/// The part of a fingerprint that outlines are made of.
-#[expect(clippy::cast_possible_truncation, reason = "half of its bits are wanted")]
-fn half(print: u128) -> u64 {
-    print as u64
-}
-
 impl Outline {
     /// None where a filter cannot be made of these ids, which chance makes so rare that the file is then simply read again.
-    fn of(prints: impl Iterator<Item = u128>, whole: bool) -> Option<Self> {
+    fn of(prints: impl Iterator<Item = u128>) -> Option<Self> {
         let mut ids: Vec<u64> = prints.map(half).collect();
         ids.sort_unstable();
         ids.dedup();
@@ -95,7 +89,7 @@ impl Outline {
         } else {
             Ids::Many(BinaryFuse32::try_from(&ids).ok()?)
         };
-        Some(Self { ids, size, whole })
+        Some(Self { ids, size })
     }
 
     fn may_hold(&self, print: u128) -> bool {
@@ -125,6 +119,8 @@ pub(crate) struct Index {
     outlined: Order,
     pub(crate) most: usize,
     pub(crate) most_outlined: usize,
+    /// What senders made up, of any day.
+    pub(crate) elsewhere: Elsewhere,
 }
 
 impl Default for Index {
@@ -137,6 +133,7 @@ impl Default for Index {
             outlined: Order::default(),
             most: MOST,
             most_outlined: MOST_OUTLINED,
+            elsewhere: Elsewhere::default(),
         }
     }
 }
@@ -144,11 +141,11 @@ impl Default for Index {
 impl Index {
     /// Whether of each id it can be said that the file does not hold it, or may.
     pub(crate) fn knows(&self, path: &str) -> bool {
-        self.files.contains_key(path) || self.outlines.get(path).is_some_and(|outline| outline.whole)
+        self.files.contains_key(path) || self.outlines.contains_key(path)
     }
 
-    /// Remembers the records of a file.
-    pub(crate) fn learn(&mut self, path: &str, records: &[UsageRecord]) {
+    /// Remembers the records of a file, whose day this is.
+    pub(crate) fn learn(&mut self, path: &str, day: &str, records: &[UsageRecord]) {
         let prints = records.iter().map(|record| {
             (
                 self.fingerprints.of(&record.id.as_str()),
@@ -156,6 +153,10 @@ impl Index {
             )
         });
         let prints: Vec<(u128, u128)> = prints.collect();
+        if records.iter().any(|record| datafile::is_event(&record.id)) {
+            let events = (records.iter().zip(&prints)).filter(|(record, _)| datafile::is_event(&record.id));
+            self.elsewhere.learn(path, day, events.map(|(_, (id, _))| *id));
+        }
         self.remember(path, prints.into_iter());
     }
 
@@ -170,21 +171,6 @@ impl Index {
             None => self.order.paths.push_back(path.to_owned()),
             Some(before) => self.order.size -= before.len(),
         }
-    }
-
-    /// Whether of each free id it can be said that the file does not hold it, or may.
-    pub(crate) fn knows_free(&self, path: &str) -> bool {
-        self.files.contains_key(path) || self.outlines.contains_key(path)
-    }
-
-    /// Remembers the free ids of a file.
-    pub(crate) fn learn_free(&mut self, path: &str, prints: impl Iterator<Item = u128>) {
-        self.outline(path, Outline::of(prints, false));
-    }
-
-    /// Whether there is room for the free ids of one more file.
-    pub(crate) fn has_room(&self) -> bool {
-        self.outlined.size < self.most_outlined
     }
 
     /// Whether one of the files is known to hold an id.
@@ -207,6 +193,28 @@ impl Index {
         ids.iter().filter(may_hold).copied().collect()
     }
 
+    /// The ids of a file of which more than an outline is known.
+    pub(crate) fn ids_of(&self, path: &str) -> Option<impl Iterator<Item = u128>> {
+        self.files.get(path).map(|ids| ids.keys().copied())
+    }
+
+    /// A file holds what others did, and nothing else. Where not all of those are known, nothing is known of it either.
+    pub(crate) fn join(&mut self, paths: &[&str], joined: &str) {
+        self.elsewhere.join(paths, joined);
+        if !paths.iter().all(|path| self.files.contains_key(*path)) {
+            return;
+        }
+        let mut ids = HashMap::new();
+        for path in paths {
+            ids.extend(self.files.remove(*path).unwrap_or_default());
+        }
+        self.order.paths.retain(|path| !paths.contains(&path.as_str()));
+        // They were counted already.
+        self.order.paths.push_back(joined.to_owned());
+        self.files.insert(joined.to_owned(), ids);
+        self.tighten();
+    }
+
     /// Whether a file has so many ids that only an outline of it is kept.
     pub(crate) fn is_large(&self, ids: u64) -> bool {
         usize::try_from(ids).is_ok_and(|ids| ids > self.most / 2)
@@ -214,11 +222,12 @@ impl Index {
 
     /// Remembers all ids of a file by their outline.
     pub(crate) fn learn_outline(&mut self, path: &str, prints: impl Iterator<Item = u128>) {
-        self.outline(path, Outline::of(prints, true));
+        self.outline(path, Outline::of(prints));
     }
 
-    /// Forgets the files that are not in use.
-    pub(crate) fn shrink(&mut self, in_use: impl Fn(&str) -> bool) {
+    /// Forgets the files that are not in use, and what is from days before the oldest.
+    pub(crate) fn shrink(&mut self, oldest_day: &str, in_use: impl Fn(&str) -> bool) {
+        self.elsewhere.shrink(oldest_day, &in_use);
         self.files.retain(|path, _| in_use(path));
         self.order.paths.retain(|path| in_use(path));
         self.order.size = self.files.values().map(HashMap::len).sum();
@@ -237,7 +246,7 @@ impl Index {
             };
             if let Some(ids) = self.files.remove(&path) {
                 self.order.size -= ids.len();
-                self.outline(&path, Outline::of(ids.into_keys(), true));
+                self.outline(&path, Outline::of(ids.into_keys()));
             }
         }
         while self.outlined.size > self.most_outlined && self.outlined.paths.len() > 1 {
@@ -275,7 +284,7 @@ mod tests {
     fn an_outline_holds_every_id_that_it_was_made_of_and_hardly_another() {
         let id = |number: u64| u128::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
         for size in [0, 1, 2, 63, 64, 65, 66, 100, 1_000, 50_000] {
-            let outline = Outline::of((0..size).map(id), true).unwrap();
+            let outline = Outline::of((0..size).map(id)).unwrap();
             assert!((0..size).all(|number| outline.may_hold(id(number))), "{size}");
             let others = (size..size + 50_000)
                 .filter(|number| outline.may_hold(id(*number)))
@@ -305,7 +314,7 @@ mod tests {
         assert_eq!(index.find(10, ["c", "d"].into_iter()), Some(("d", 7)));
         assert_eq!(index.in_doubt("d", &[9, 12]), []);
         assert_eq!(index.in_doubt("b", &[3, 12]), [3, 12], "nothing is known of it");
-        index.shrink(|file| file == "c");
+        index.shrink("", |file| file == "c");
         assert_eq!(["c", "d"].map(|file| index.knows(file)), [true, false]);
         assert_eq!((index.order.size, index.outlined.size), (0, 3));
     }

@@ -11,11 +11,15 @@
 mod append;
 mod bulk;
 mod columns;
+mod commits;
 mod datafile;
+mod directory;
 mod doubt;
+mod elsewhere;
 mod error;
 mod index;
 mod kept;
+mod log;
 mod maintain;
 mod news;
 mod place;

@@ -10,9 +10,15 @@ use maru_meter::UsageRecord;
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 
+use crate::append::{Pauses, Replaced};
 use crate::datafile::{self, DataFile};
 use crate::table::Commit;
 use crate::{Lake, LakeError, columns};
+
+/// So many files of about the same size are joined; also how much larger the next size is.
+const MANY: usize = 16;
+/// Files with so many records are joined only when their day is over.
+const LARGE: u64 = 1 << 20;
 
 /// What compaction did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,45 +37,63 @@ pub struct Vacuumed {
 }
 
 impl Lake {
-    /// Makes one file of the files of each day that ended before a moment. The records stay what they are. Where a writer comes in
-    /// between, that day is left for the next time.
+    /// Makes one file of the files of each day that ended before a moment, and one of those with events. The records stay what they are, and
+    /// writers go on meanwhile.
     pub fn compact(&self, before: Timestamp) -> Result<Compacted, LakeError> {
-        let mut compacted = Compacted::default();
-        let Some(mut table) = self.wait(self.table.load(None))? else {
-            return Ok(compacted);
-        };
-        let mut days: BTreeMap<String, Vec<DataFile>> = BTreeMap::new();
         let today = columns::day_of(before);
-        for file in self.table.files_of(&table)? {
+        let mut days: BTreeMap<(String, bool), Vec<DataFile>> = BTreeMap::new();
+        for file in self.wait(self.table.files(None))? {
             if file.day < today {
-                days.entry(file.day.clone()).or_default().push(file);
+                let kind = (file.day.clone(), file.may_hold_events());
+                days.entry(kind).or_default().push(file);
             }
         }
-        for (day, files) in days.into_iter().filter(|(_, files)| files.len() > 1) {
+        days.retain(|_, files| files.len() > 1);
+        self.join_each(days.into_iter().map(|((day, _), files)| (day, files)))
+    }
+
+    /// Makes one file of those of a day that are of about the same size, where there are many ([`MANY`]), whether the day is over or not: so a day
+    /// has some dozens of files, however often something is appended. Only files of which this process knows all ids are joined, so that
+    /// what it appends next is compared without reading. The records stay what they are, and writers go on meanwhile.
+    pub fn join(&self) -> Result<Compacted, LakeError> {
+        let mut sizes: BTreeMap<(String, bool, u32), Vec<DataFile>> = BTreeMap::new();
+        let known = self.wait(self.writer().known_files(&self.table))?;
+        for file in known.into_iter().filter(|file| file.rows < LARGE) {
+            let size = file.rows.max(1).ilog2() / MANY.ilog2();
+            let kind = (file.day.clone(), file.may_hold_events(), size);
+            sizes.entry(kind).or_default().push(file);
+        }
+        sizes.retain(|_, files| files.len() >= MANY);
+        self.join_each(sizes.into_iter().map(|((day, ..), files)| (day, files)))
+    }
+
+    fn join_each(&self, lots: impl Iterator<Item = (String, Vec<DataFile>)>) -> Result<Compacted, LakeError> {
+        let mut compacted = Compacted::default();
+        for (day, files) in lots {
             let add = self.merge_files(&day, &files)?;
-            let path = add.path.clone();
-            let mut actions: Vec<Action> = files.iter().map(|file| Action::Remove(file.remove(false))).collect();
-            actions.push(Action::Add(add));
-            let operation = DeltaOperation::Optimize {
-                predicate: None,
-                target_size: i64::MAX,
-            };
-            match self.wait(self.table.commit(&table, actions, operation))? {
-                Commit::Done => {
-                    compacted.before += files.len();
-                    compacted.after += 1;
-                    self.wait(self.table.refresh(&mut table))?;
-                }
-                Commit::Late => {
-                    self.wait(async {
-                        self.table.store().delete(&Path::from(path.as_str())).await.ok();
-                        Ok(())
-                    })?;
-                    break;
-                }
+            if self.replace(&files, &add)? {
+                compacted.before += files.len();
+                compacted.after += 1;
             }
         }
         Ok(compacted)
+    }
+
+    /// Puts a file in the place of others. Not where another writer replaced one of those.
+    fn replace(&self, files: &[DataFile], add: &Add) -> Result<bool, LakeError> {
+        let mut pauses = Pauses::default();
+        loop {
+            match self.wait(self.writer().replace(&self.table, files, add.clone()))? {
+                Replaced::Done => return Ok(true),
+                Replaced::Gone => break,
+                Replaced::Late => self.wait(pauses.pause())?,
+            }
+        }
+        // No version names it; where it cannot be removed now, vacuum does it.
+        self.wait(async {
+            self.table.store().delete(&Path::from(add.path.as_str())).await.ok();
+            Ok(false)
+        })
     }
 
     /// The files of a day as one, a batch of each in memory at a time.
@@ -94,7 +118,7 @@ impl Lake {
     /// Takes the records of the days that ended before a moment out of the newest version: their time to be kept is over. Says
     /// how many records that are. Versions that bills name still hold them until vacuum is no longer told to keep those.
     pub fn retire(&self, before: Timestamp) -> Result<u64, LakeError> {
-        let Some(table) = self.wait(self.table.load(None))? else {
+        let Some(mut table) = self.wait(self.table.load(None))? else {
             return Ok(0);
         };
         let first_kept = columns::day_of(before);
@@ -107,14 +131,14 @@ impl Lake {
         let operation = DeltaOperation::Delete {
             predicate: Some(format!("{} < '{first_kept}'", columns::DAY)),
         };
-        match self.wait(self.table.commit(&table, actions, operation))? {
+        match self.wait(self.table.commit(&mut table, actions, operation))? {
             Commit::Done => Ok(files.iter().map(|file| file.rows).sum()),
             Commit::Late => Err(LakeError::Busy { attempts: 1 }),
         }
     }
 
-    /// Deletes files that the newest version and the versions in `keep` do not need and that left the table longer ago than `older_than`, as
-    /// well as those that never became part of it. Give the versions that bills name, and more time than any reading or writing takes.
+    /// Deletes files that the newest version and the versions in `keep` do not need, that were written longer ago than `older_than` and have not left the table
+    /// just now, as well as those that never became part of it. Give the versions that bills name, and more time than any reading or writing takes.
     pub fn vacuum(&self, keep: &[u64], older_than: SignedDuration) -> Result<Vacuumed, LakeError> {
         let Some(table) = self.wait(self.table.load(None))? else {
             return Ok(Vacuumed::default());

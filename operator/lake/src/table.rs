@@ -10,24 +10,24 @@ use deltalake_core::logstore::{
 use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError};
-use object_store::ObjectStore;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
 use url::Url;
 
 use crate::datafile::DataFile;
 use crate::place::Place;
 use crate::{LakeError, columns};
 
-/// Properties of the table. Its log is never cut off: each version that a bill names stays readable.
-const PROPERTIES: [(&str, Option<&str>); 2] = [
-    ("delta.enableExpiredLogCleanup", Some("false")),
-    ("delta.checkpointInterval", Some("100")),
-];
+/// So many commits lie between two checkpoints of the table.
+const CHECKPOINT_EVERY: u32 = 20;
 
 /// A table in its place.
 #[derive(Debug)]
 pub(crate) struct Table {
     place: Place,
     log: LogStoreRef,
+    /// What a table is made with.
+    pub(crate) checkpoint_every: u32,
 }
 
 /// Commits by writing a version's file where there is none yet, which all stores do that `object_store` knows.
@@ -68,12 +68,21 @@ impl Table {
         let log = builder(&place)
             .and_then(|builder| builder.build_storage())
             .map_err(|error| refused(&place, error))?;
-        Ok(Self { place, log })
+        Ok(Self {
+            place,
+            log,
+            checkpoint_every: CHECKPOINT_EVERY,
+        })
     }
 
     /// The store, seen from the table.
     pub(crate) fn store(&self) -> Arc<dyn ObjectStore> {
         self.log.object_store(None)
+    }
+
+    /// Where in the store the log is.
+    pub(crate) fn log_folder(&self) -> Path {
+        self.log.log_path().clone()
     }
 
     /// A file of the table, as others name it.
@@ -100,17 +109,43 @@ impl Table {
         table.update_state().await.map_err(|error| self.refused(error))
     }
 
+    /// Whether the log has a version after the one that is known: one look, where bringing the table up to date lists the log.
+    pub(crate) async fn has_more(&self, table: &DeltaTable) -> Result<bool, LakeError> {
+        let Some(version) = table.version() else {
+            return Ok(true);
+        };
+        let next = self.log_folder().join(format!("{:020}.json", version + 1));
+        match self.store().head(&next).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(LakeError::Store {
+                file: next.to_string(),
+                error: Box::new(error),
+            }),
+        }
+    }
+
     /// The table as it is now; made where there is none.
     pub(crate) async fn load_or_create(&self) -> Result<DeltaTable, LakeError> {
         if let Some(table) = self.load(None).await? {
             return Ok(table);
         }
+        // Writers do not cut the log off: each version that a bill names stays readable, and which those are they do not know.
+        let properties = [
+            ("delta.enableExpiredLogCleanup", Some("false".to_owned())),
+            ("delta.checkpointInterval", Some(self.checkpoint_every.to_string())),
+            // What was joined is in each checkpoint until then. Vacuum knows by their age how long files are left for those who read them.
+            (
+                "delta.deletedFileRetentionDuration",
+                Some("interval 1 hours".to_owned()),
+            ),
+        ];
         let created = CreateBuilder::new()
             .with_log_store(Arc::clone(&self.log))
             .with_table_name("usage")
             .with_columns(columns::table_columns()?)
             .with_partition_columns([columns::DAY])
-            .with_configuration(PROPERTIES)
+            .with_configuration(properties)
             .with_save_mode(SaveMode::ErrorIfExists)
             .with_commit_properties(CommitProperties::default().with_max_retries(0))
             .await;
@@ -134,10 +169,10 @@ impl Table {
         Ok(state.log_data().iter().map(DataFile::of).collect())
     }
 
-    /// Commits actions as the version after the one that `table` holds, or not at all.
+    /// Commits actions as the version after the one that `table` holds, which then holds that one, or not at all.
     pub(crate) async fn commit(
         &self,
-        table: &DeltaTable,
+        table: &mut DeltaTable,
         actions: Vec<Action>,
         operation: DeltaOperation,
     ) -> Result<Commit, LakeError> {
@@ -150,7 +185,10 @@ impl Table {
             .build(Some(state as &dyn TableReference), Arc::clone(&self.log), operation)
             .await;
         match committed {
-            Ok(_) => Ok(Commit::Done),
+            Ok(committed) => {
+                table.state = Some(committed.snapshot());
+                Ok(Commit::Done)
+            }
             Err(error) if came_late(&error) => Ok(Commit::Late),
             Err(error) => Err(self.refused(error)),
         }

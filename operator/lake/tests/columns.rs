@@ -108,6 +108,24 @@ fn columns_and_single_records_are_the_same_whichever_comes_first_and_whoever_els
 }
 
 #[test]
+fn an_event_that_is_imported_again_with_another_day_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::open(folder.path()).unwrap();
+    let event = |month: u32, id: &str| UsageRecord {
+        id: format!("events/mois/docs/8:/gateway/{id}"),
+        start: at(&format!("2026-{month:02}-20T10:00:00Z")),
+        end: at(&format!("2026-{month:02}-20T10:00:00Z")),
+        ..record(1)
+    };
+    lake.append_columns(&columns(&[event(3, "a")])).unwrap();
+    let again = lake
+        .append_columns(&columns(&[event(11, "a"), event(11, "b")]))
+        .unwrap();
+    assert_eq!((again.added, again.conflicts), (1, vec![event(11, "a").id]));
+    assert_eq!(lake.append_columns(&columns(&[event(3, "a")])).unwrap().known, 1);
+}
+
+#[test]
 fn what_is_better_known_replaces_and_what_contradicts_is_refused_also_within_a_batch() {
     let folder = tempfile::tempdir().unwrap();
     let lake = Lake::open(folder.path()).unwrap();

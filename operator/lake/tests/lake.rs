@@ -57,20 +57,21 @@ fn an_id_that_comes_again_with_another_day_is_refused_whoever_asks_and_however_t
     let named_by_hour = "events/mois/docs/8:/gateway/2026-11-20T10:00:00Z";
     let folder = tempfile::tempdir().unwrap();
     let lake = Lake::open(folder.path()).unwrap();
-    let kept = [on("20", "a"), on("20", named_by_hour)];
+    let other = "events/mois/docs/8:/gateway/a";
+    let kept = [on("20", other), on("20", named_by_hour)];
     assert_eq!(lake.append(&kept).unwrap().added, 2);
     let refused = |lake: &Lake, day: &str| {
-        let again = lake.append(&[on(day, "a"), on(day, named_by_hour)]).unwrap();
+        let again = lake.append(&[on(day, other), on(day, named_by_hour)]).unwrap();
         assert_eq!((again.added, again.conflicts.len()), (0, 2), "{day}");
     };
     refused(&lake, "21");
-    lake.append(&[on("20", "b")]).unwrap();
+    lake.append(&[on("20", "events/mois/docs/8:/gateway/b")]).unwrap();
     lake.compact("2026-11-30T00:00:00Z".parse().unwrap()).unwrap();
     refused(&lake, "27");
     refused(&Lake::open(folder.path()).unwrap(), "13");
     // What comes with both days at once counts on one of them.
-    let both = lake.append(&[on("24", "c"), on("23", "c")]).unwrap();
-    assert_eq!((both.added, both.conflicts), (1, vec!["c".to_owned()]));
+    let both = lake.append(&[on("24", "events/c"), on("23", "events/c")]).unwrap();
+    assert_eq!((both.added, both.conflicts), (1, vec!["events/c".to_owned()]));
     assert_eq!(
         lake.append(&kept).unwrap().known,
         2,

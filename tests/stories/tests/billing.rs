@@ -66,11 +66,11 @@ fn use_some(lake: &Path) {
     assert_eq!(appended.added, 22);
 }
 
-/// A file that a writer left behind some days ago.
-fn left_behind(lake: &Path, days: u64) -> PathBuf {
-    let path = lake.join(format!("day=2026-10-01/part-{days}.parquet"));
+/// A file that a writer left behind some hours ago.
+fn left_behind(lake: &Path, hours: u64) -> PathBuf {
+    let path = lake.join(format!("day=2026-10-01/part-{hours}.parquet"));
     std::fs::write(&path, "PAR1").unwrap();
-    let then = std::time::SystemTime::now() - Duration::from_secs(days * 24 * 3600 + 60);
+    let then = std::time::SystemTime::now() - Duration::from_secs(hours * 3600 + 60);
     std::fs::File::options()
         .write(true)
         .open(&path)
@@ -436,7 +436,7 @@ async fn a_month_is_drafted_and_issued_once_wherever_the_operator_is_killed_and_
         a_country(&client, lake.path()).await;
 
         it_is("2026-10-10T15:00:00Z");
-        let (left, young) = (left_behind(lake.path(), 8), left_behind(lake.path(), 6));
+        let (left, young) = (left_behind(lake.path(), 25), left_behind(lake.path(), 23));
         let billing = Billing::start(&config, lake.path(), &ledger);
         an_open_month_is_drafted(&client).await;
         eventually("what nobody needs to be deleted", 30, async || {

@@ -1,5 +1,5 @@
-//! Keeping the lake small, once a day: days whose time to be kept is over leave the table, and files that neither the table nor a bill needs any
-//! more are deleted. Whoever leads does it, for the ledger says which versions bills name.
+//! Keeping the lake small: four times a day, days whose time to be kept is over leave the table, and files that neither the table nor a bill needs any
+//! more are deleted; once an hour, what nobody needs of the table's log. Whoever leads does it, for the ledger says which versions bills name.
 
 use jiff::{SignedDuration, Timestamp};
 use maru_lake::{Lake, LakeError};
@@ -9,10 +9,13 @@ use std::sync::Arc;
 use super::BillingSettings;
 use crate::Metrics;
 
-/// How often it is done.
-const EVERY: SignedDuration = SignedDuration::from_hours(24);
+/// How often each is done.
+const EVERY: SignedDuration = SignedDuration::from_hours(6);
+const LOG_EVERY: SignedDuration = SignedDuration::from_hours(1);
+/// How long a version that no bill names can be read.
+const VERSIONS: SignedDuration = SignedDuration::from_hours(24);
 /// How long a file that is no longer needed is left, for those who read it.
-const READERS: SignedDuration = SignedDuration::from_hours(7 * 24);
+const READERS: SignedDuration = SignedDuration::from_hours(24);
 
 /// Why the lake was not kept small.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +32,7 @@ enum UpkeepError {
 #[derive(Debug, Default)]
 pub(super) struct Upkeep {
     done: Option<Timestamp>,
+    log_done: Option<Timestamp>,
 }
 
 impl Upkeep {
@@ -40,16 +44,22 @@ impl Upkeep {
         now: Timestamp,
         metrics: &Metrics,
     ) {
-        if self.done.is_some_and(|done| now.duration_since(done) < EVERY) {
+        let is_due = |done: Option<Timestamp>, every| done.is_none_or(|done| now.duration_since(done) >= every);
+        let (all, log) = (is_due(self.done, EVERY), is_due(self.log_done, LOG_EVERY));
+        if !all && !log {
             return;
         }
-        self.done = Some(now);
+        self.log_done = Some(now);
+        if all {
+            self.done = Some(now);
+        }
         let (lake, settings) = (Arc::clone(lake), settings.clone());
-        let kept = tokio::task::spawn_blocking(move || keep_small(&lake, &settings, now));
+        let kept = tokio::task::spawn_blocking(move || keep_small(&lake, &settings, now, all));
         match kept.await.map_err(UpkeepError::from).and_then(|kept| kept) {
-            Ok(kept) => tracing::info!(records = kept.retired, files = kept.deleted, "kept the lake small"),
+            Ok(kept) if all => tracing::info!(?kept, "kept the lake small"),
+            Ok(kept) => tracing::debug!(?kept, "kept the lake's log small"),
             Err(error) => {
-                tracing::warn!(%error, "the lake was not kept small, and is the next day");
+                tracing::warn!(%error, "the lake was not kept small, and is the next time");
                 metrics.metering_failed("lake", "Vacuum");
             }
         }
@@ -57,18 +67,23 @@ impl Upkeep {
 }
 
 /// What was done.
+#[derive(Debug, Default)]
 struct Kept {
-    retired: u64,
-    deleted: usize,
+    retired_records: u64,
+    deleted_files: usize,
+    deleted_log_files: usize,
 }
 
-fn keep_small(lake: &Lake, settings: &BillingSettings, now: Timestamp) -> Result<Kept, UpkeepError> {
+fn keep_small(lake: &Lake, settings: &BillingSettings, now: Timestamp, all: bool) -> Result<Kept, UpkeepError> {
     // First who needs what: a bill that is issued in between names a version that is younger than what is deleted.
     let named: Vec<u64> = Ledger::at(&settings.ledger)?.usage_versions()?.into_iter().collect();
-    let retired = match settings.usage_kept {
-        None => 0,
-        Some(kept) => lake.retire(now - kept)?,
-    };
-    let deleted = lake.vacuum(&named, READERS)?.deleted.len();
-    Ok(Kept { retired, deleted })
+    let mut kept = Kept::default();
+    if all {
+        if let Some(time) = settings.usage_kept {
+            kept.retired_records = lake.retire(now - time)?;
+        }
+        kept.deleted_files = lake.vacuum(&named, READERS)?.deleted.len();
+    }
+    kept.deleted_log_files = lake.trim_log(&named, VERSIONS)?;
+    Ok(kept)
 }

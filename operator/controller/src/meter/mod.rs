@@ -9,6 +9,7 @@ mod follow;
 mod prometheus;
 pub mod reconcile;
 mod source;
+mod tidy;
 pub mod used;
 
 use futures::FutureExt;
@@ -26,9 +27,6 @@ use source::Loop;
 
 pub use prometheus::{Prometheus, PrometheusError};
 
-/// How long after a day its files are left as they are, for what still comes.
-const LATE: jiff::SignedDuration = jiff::SignedDuration::from_hours(3);
-
 /// How metering runs.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
@@ -39,6 +37,8 @@ pub struct Pace {
     pub margin: Duration,
     /// How often the place in the watch is kept.
     pub keep_every: Duration,
+    /// How often the small files of days that run are joined, where there are many.
+    pub join_every: Duration,
     /// How often the files of days that are over are made one.
     pub tidy_every: Duration,
 }
@@ -49,6 +49,7 @@ impl Default for Pace {
             every: Duration::from_secs(2),
             margin: Duration::from_mins(1),
             keep_every: Duration::from_secs(30),
+            join_every: Duration::from_secs(5),
             tidy_every: Duration::from_hours(1),
         }
     }
@@ -85,7 +86,7 @@ pub fn run(
             let (observed, error) = maru_meter::volumes::observe(claim);
             said(observed, error)
         });
-        let tidying = tokio::spawn(tidy(lake, pace.tidy_every, metrics, shutdown.clone()));
+        let tidying = tokio::spawn(tidy::tidy(lake, pace, metrics, shutdown.clone()));
         let pods = tokio::spawn(pods.run(shutdown.clone()));
         let volumes = tokio::spawn(volumes.run(shutdown));
         pods.await?;
@@ -94,29 +95,6 @@ pub fn run(
         Ok(())
     }
     .boxed()
-}
-
-/// Makes one file of those of each day that is over, until `shutdown`: what ended is written at once, so a day has many. Two replicas
-/// that do it at once do no harm, one of them comes late.
-async fn tidy(lake: Arc<Lake>, every: Duration, metrics: Arc<Metrics>, shutdown: CancellationToken) {
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            () = tokio::time::sleep(every) => {}
-        }
-        let lake = Arc::clone(&lake);
-        let tidied = tokio::task::spawn_blocking(move || lake.compact(jiff::Timestamp::now() - LATE)).await;
-        match tidied
-            .map_err(|error| error.to_string())
-            .map(|tidied| tidied.map_err(|error| error.to_string()))
-        {
-            Ok(Ok(tidied)) => tracing::debug!(before = tidied.before, after = tidied.after, "tidied the lake"),
-            Ok(Err(error)) | Err(error) => {
-                tracing::warn!(error, "the lake was not tidied; the next time makes up for it");
-                metrics.metering_failed("lake", "Tidy");
-            }
-        }
-    }
 }
 
 /// What cannot be read counts with nothing, and is said.
