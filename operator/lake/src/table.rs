@@ -137,7 +137,7 @@ impl Table {
             // What was joined is in each checkpoint until then. Vacuum knows by their age how long files are left for those who read them.
             (
                 "delta.deletedFileRetentionDuration",
-                Some("interval 1 hours".to_owned()),
+                Some("interval 6 hours".to_owned()),
             ),
         ];
         let created = CreateBuilder::new()

@@ -11,6 +11,7 @@
 
 mod duck;
 mod events;
+mod little;
 mod make;
 mod pods;
 mod step;
@@ -42,6 +43,9 @@ pub(crate) struct Sizes {
     /// Area 03: how long events are sent, in seconds; 0 leaves it out.
     #[arg(long, env = "BENCH_EVENT_SECONDS", default_value_t = 20)]
     event_seconds: u64,
+    /// Area 03: how often a little is appended to one day; 0 leaves it out.
+    #[arg(long, env = "BENCH_APPENDS", default_value_t = 4_000)]
+    appends: u64,
     /// Area 03: pods that are metered; 0 leaves it out.
     #[arg(long, env = "BENCH_PODS", default_value_t = 100_000)]
     pods: u64,
@@ -71,6 +75,8 @@ pub(crate) enum Step {
     Pods,
     /// Sends events.
     Events,
+    /// Appends a little again and again.
+    Little,
 }
 
 /// What a step found.
@@ -108,6 +114,7 @@ pub(crate) fn step(sizes: &Sizes, step: Step) -> Result<String, Box<dyn Error>> 
         Step::Import => step::import(folder)?,
         Step::Pods => pods::cut(folder, sizes.pods)?,
         Step::Events => events::send(folder, sizes.event_seconds)?,
+        Step::Little => little::append(folder, sizes.appends)?,
     };
     found.peak = crate::memory::resident_mib("self", "VmHWM").map_err(|error| error.to_string())?;
     Ok(serde_json::to_string(&found)?)
@@ -171,6 +178,9 @@ fn measure(sizes: &Sizes, folder: &Path) -> Result<Vec<Row>, Box<dyn Error>> {
     }
     if sizes.event_seconds > 0 {
         rows.extend(told(sent(sizes, folder)?));
+    }
+    if sizes.appends > 0 {
+        rows.extend(told(little(sizes, folder)?));
     }
     Ok(rows)
 }
@@ -252,7 +262,26 @@ fn sent(sizes: &Sizes, folder: &Path) -> Result<Vec<Row>, Box<dyn Error>> {
     Ok(vec![
         Row::at_least(AREA, measure, a_second, "a second", 50_000.0),
         Row::at_most(AREA, "p99 of their answers", found.first_seconds, "s", 1.0),
+        Row::at_most(
+            AREA,
+            format!("the first event of another day after a start, with {count} events in the table"),
+            found.result.parse()?,
+            "s",
+            5.0,
+        ),
     ])
+}
+
+fn little(sizes: &Sizes, folder: &Path) -> Result<Vec<Row>, Box<dyn Error>> {
+    let found = child(sizes, Step::Little, &folder.join("little"))?;
+    remove(&folder.join("little"))?;
+    let measure = format!(
+        "an append of ten events after {} on its day, beside the first ones{}",
+        sizes.appends,
+        busy()
+    );
+    let ratio = found.seconds / found.first_seconds;
+    Ok(vec![Row::at_most(AREA, measure, ratio, "ratio", 1.5)])
 }
 
 /// Makes a measurement in a process of its own.
@@ -268,6 +297,7 @@ fn child(sizes: &Sizes, step: Step, folder: &Path) -> Result<Found, Box<dyn Erro
             &sizes.pods.to_string(),
         ])
         .args(["--event-seconds", &sizes.event_seconds.to_string()])
+        .args(["--appends", &sizes.appends.to_string()])
         .stderr(std::process::Stdio::inherit())
         .output()?;
     if !output.status.success() {
