@@ -82,6 +82,29 @@ fn each_kind_of_tampering_is_found_and_named() {
 }
 
 #[test]
+fn what_was_changed_is_called_as_people_call_it() {
+    let kinds = [
+        ("number = '2026-000002'", "bill 2026-000002 of maru (b, 2026-10)"),
+        ("number IS NULL", "closing of 2026-10 by maru"),
+    ];
+    for (page, name) in kinds {
+        for place in both() {
+            let mut ledger = place.open();
+            ledger
+                .issue(&rated("2026-10", &[("a", "1"), ("b", "2")]), &issue(&inputs()))
+                .unwrap();
+            place.tamper(&format!("UPDATE page SET total = total + 1 WHERE {page}"));
+            let said = ledger.verify().unwrap().disagreements;
+            assert!(
+                !said.is_empty() && said.iter().all(|said| said.page == name),
+                "{}: {said:?}",
+                place.name
+            );
+        }
+    }
+}
+
+#[test]
 fn a_bill_whose_content_was_exchanged_does_not_verify() {
     for place in both() {
         let mut ledger = place.open();
