@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use deltalake_core::DeltaTable;
-use deltalake_core::kernel::{Action, Add};
+use deltalake_core::kernel::Action;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 use jiff::{SignedDuration, Timestamp};
@@ -44,20 +44,10 @@ pub struct Appended {
 /// What this process knows of the table.
 #[derive(Debug, Default)]
 pub(crate) struct Writer {
-    table: Option<DeltaTable>,
+    pub(crate) table: Option<DeltaTable>,
     /// When the log was last looked at.
     pub(crate) looked: Option<Timestamp>,
     pub(crate) index: Index,
-}
-
-/// What became of a file that was to take the place of others.
-#[derive(Debug)]
-pub(crate) enum Replaced {
-    Done,
-    /// Another writer came first.
-    Late,
-    /// Some of the others are no longer in the table.
-    Gone,
 }
 
 /// What lies between attempts that others came before.
@@ -287,56 +277,6 @@ impl Writer {
         Ok(())
     }
 
-    /// Looks into each file that may hold events and was not looked into, the newest day first.
-    async fn learn_events(&mut self, table: &Table, files: &[DataFile]) -> Result<(), LakeError> {
-        let mut wanted: Vec<&DataFile> = files.iter().filter(|file| file.may_hold_events()).collect();
-        wanted.retain(|file| self.index.elsewhere.wants(&file.path, &file.day));
-        wanted.sort_by(|one, other| other.day.cmp(&one.day));
-        for file in wanted {
-            // The ones before may have taken the room.
-            if self.index.elsewhere.wants(&file.path, &file.day) {
-                let ids = self.events_of(table, file).await?;
-                self.index.elsewhere.learn(&file.path, &file.day, ids.into_iter());
-            }
-        }
-        Ok(())
-    }
-
-    /// Those of the ids that another day has.
-    async fn elsewhere(
-        &self,
-        table: &Table,
-        files: &[DataFile],
-        day: &str,
-        ids: &[u128],
-    ) -> Result<HashSet<u128>, LakeError> {
-        let mut by_day: BTreeMap<&str, HashSet<u128>> = BTreeMap::new();
-        for id in ids {
-            for other in self.index.elsewhere.days_of(*id).filter(|other| *other != day) {
-                by_day.entry(other).or_default().insert(*id);
-            }
-        }
-        let mut taken = HashSet::new();
-        for (day, ids) in by_day {
-            for file in files.iter().filter(|file| file.day == day && file.may_hold_events()) {
-                let here = self.events_of(table, file).await?;
-                taken.extend(here.into_iter().filter(|id| ids.contains(id)));
-            }
-        }
-        Ok(taken)
-    }
-
-    /// Fingerprints of the ids of a file's events, and perhaps of others.
-    async fn events_of(&self, table: &Table, file: &DataFile) -> Result<Vec<u128>, LakeError> {
-        if let Some(ids) = self.index.ids_of(&file.path) {
-            return Ok(ids.collect());
-        }
-        let mut ids = Vec::new();
-        let bytes = datafile::fetch(&*table.store(), file).await?;
-        datafile::each_event(&file.path, bytes, |id| ids.push(self.index.fingerprints.of(&id)))?;
-        Ok(ids)
-    }
-
     async fn compare_day(
         &self,
         table: &Table,
@@ -387,50 +327,6 @@ impl Writer {
             }
         }
         Ok(change)
-    }
-
-    /// Puts a file in the place of others that hold the same records.
-    pub(crate) async fn replace(
-        &mut self,
-        table: &Table,
-        files: &[DataFile],
-        file: Add,
-    ) -> Result<Replaced, LakeError> {
-        let mut current = self.current(table).await?;
-        let there: HashSet<String> = table.files_of(&current)?.into_iter().map(|file| file.path).collect();
-        if !files.iter().all(|file| there.contains(&file.path)) {
-            self.keep_table(current);
-            return Ok(Replaced::Gone);
-        }
-        let joined = file.path.clone();
-        let mut actions: Vec<Action> = files.iter().map(|file| Action::Remove(file.remove(false))).collect();
-        actions.push(Action::Add(file));
-        let operation = DeltaOperation::Optimize {
-            predicate: None,
-            target_size: i64::MAX,
-        };
-        let committed = self.commit(table, &mut current, actions, operation).await?;
-        self.keep_table(current);
-        Ok(match committed {
-            Commit::Late => Replaced::Late,
-            Commit::Done => {
-                let paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
-                self.index.join(&paths, &joined);
-                Replaced::Done
-            }
-        })
-    }
-
-    /// The files of the newest version of which all ids are known; of none where nothing was appended yet.
-    pub(crate) async fn known_files(&mut self, table: &Table) -> Result<Vec<DataFile>, LakeError> {
-        if self.table.is_none() {
-            return Ok(Vec::new());
-        }
-        let current = self.current(table).await?;
-        let mut files = table.files_of(&current)?;
-        self.keep_table(current);
-        files.retain(|file| self.index.ids_of(&file.path).is_some());
-        Ok(files)
     }
 
     /// Writes the changes and commits them. False where another writer came first.

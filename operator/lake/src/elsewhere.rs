@@ -1,9 +1,14 @@
 //! Which ids that senders made up are somewhere in the table, whatever their day, in a few bytes each.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use foldhash::{HashSet, HashSetExt};
 use xorf::{BinaryFuse32, Filter};
+
+use crate::LakeError;
+use crate::append::Writer;
+use crate::datafile::{self, DataFile};
+use crate::table::Table;
 
 /// Ids that are known: of the newest days, where there are more. At 4.5 bytes each, a quarter of a gigabyte at most.
 const MOST: usize = 50_000_000;
@@ -139,6 +144,58 @@ impl Elsewhere {
             });
             self.groups.swap_remove(oldest.unwrap_or(0));
         }
+    }
+}
+
+impl Writer {
+    /// Looks into each file that may hold events and was not looked into, the newest day first.
+    pub(crate) async fn learn_events(&mut self, table: &Table, files: &[DataFile]) -> Result<(), LakeError> {
+        let mut wanted: Vec<&DataFile> = files.iter().filter(|file| file.may_hold_events()).collect();
+        wanted.retain(|file| self.index.elsewhere.wants(&file.path, &file.day));
+        wanted.sort_by(|one, other| other.day.cmp(&one.day));
+        for file in wanted {
+            // The ones before may have taken the room.
+            if self.index.elsewhere.wants(&file.path, &file.day) {
+                let ids = self.events_of(table, file).await?;
+                self.index.elsewhere.learn(&file.path, &file.day, ids.into_iter());
+            }
+        }
+        Ok(())
+    }
+
+    /// Those of the ids that another day has.
+    pub(crate) async fn elsewhere(
+        &self,
+        table: &Table,
+        files: &[DataFile],
+        day: &str,
+        ids: &[u128],
+    ) -> Result<HashSet<u128>, LakeError> {
+        let mut by_day: BTreeMap<&str, HashSet<u128>> = BTreeMap::new();
+        for id in ids {
+            for other in self.index.elsewhere.days_of(*id).filter(|other| *other != day) {
+                by_day.entry(other).or_default().insert(*id);
+            }
+        }
+        let mut taken = HashSet::new();
+        for (day, ids) in by_day {
+            for file in files.iter().filter(|file| file.day == day && file.may_hold_events()) {
+                let here = self.events_of(table, file).await?;
+                taken.extend(here.into_iter().filter(|id| ids.contains(id)));
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Fingerprints of the ids of a file's events, and perhaps of others.
+    async fn events_of(&self, table: &Table, file: &DataFile) -> Result<Vec<u128>, LakeError> {
+        if let Some(ids) = self.index.ids_of(&file.path) {
+            return Ok(ids.collect());
+        }
+        let mut ids = Vec::new();
+        let bytes = datafile::fetch(&*table.store(), file).await?;
+        datafile::each_event(&file.path, bytes, |id| ids.push(self.index.fingerprints.of(&id)))?;
+        Ok(ids)
     }
 }
 

@@ -18,6 +18,7 @@ mod doubt;
 mod elsewhere;
 mod error;
 mod index;
+mod join;
 mod kept;
 mod log;
 mod maintain;

@@ -7,18 +7,10 @@ use deltalake_core::kernel::{Action, Add};
 use deltalake_core::protocol::DeltaOperation;
 use jiff::{SignedDuration, Timestamp};
 use maru_meter::UsageRecord;
-use object_store::ObjectStoreExt;
-use object_store::path::Path;
 
-use crate::append::{Pauses, Replaced};
 use crate::datafile::{self, DataFile};
 use crate::table::Commit;
 use crate::{Lake, LakeError, columns};
-
-/// So many files of about the same size are joined; also how much larger the next size is.
-const MANY: usize = 16;
-/// Files with so many records are joined only when their day is over.
-const LARGE: u64 = 1 << 20;
 
 /// What compaction did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,52 +44,8 @@ impl Lake {
         self.join_each(days.into_iter().map(|((day, _), files)| (day, files)))
     }
 
-    /// Makes one file of those of a day that are of about the same size, where there are many ([`MANY`]), whether the day is over or not: so a day
-    /// has some dozens of files, however often something is appended. Only files of which this process knows all ids are joined, so that
-    /// what it appends next is compared without reading. The records stay what they are, and writers go on meanwhile.
-    pub fn join(&self) -> Result<Compacted, LakeError> {
-        let mut sizes: BTreeMap<(String, bool, u32), Vec<DataFile>> = BTreeMap::new();
-        let known = self.wait(self.writer().known_files(&self.table))?;
-        for file in known.into_iter().filter(|file| file.rows < LARGE) {
-            let size = file.rows.max(1).ilog2() / MANY.ilog2();
-            let kind = (file.day.clone(), file.may_hold_events(), size);
-            sizes.entry(kind).or_default().push(file);
-        }
-        sizes.retain(|_, files| files.len() >= MANY);
-        self.join_each(sizes.into_iter().map(|((day, ..), files)| (day, files)))
-    }
-
-    fn join_each(&self, lots: impl Iterator<Item = (String, Vec<DataFile>)>) -> Result<Compacted, LakeError> {
-        let mut compacted = Compacted::default();
-        for (day, files) in lots {
-            let add = self.merge_files(&day, &files)?;
-            if self.replace(&files, &add)? {
-                compacted.before += files.len();
-                compacted.after += 1;
-            }
-        }
-        Ok(compacted)
-    }
-
-    /// Puts a file in the place of others. Not where another writer replaced one of those.
-    fn replace(&self, files: &[DataFile], add: &Add) -> Result<bool, LakeError> {
-        let mut pauses = Pauses::default();
-        loop {
-            match self.wait(self.writer().replace(&self.table, files, add.clone()))? {
-                Replaced::Done => return Ok(true),
-                Replaced::Gone => break,
-                Replaced::Late => self.wait(pauses.pause())?,
-            }
-        }
-        // No version names it; where it cannot be removed now, vacuum does it.
-        self.wait(async {
-            self.table.store().delete(&Path::from(add.path.as_str())).await.ok();
-            Ok(false)
-        })
-    }
-
     /// The files of a day as one, a batch of each in memory at a time.
-    fn merge_files(&self, day: &str, files: &[DataFile]) -> Result<Add, LakeError> {
+    pub(crate) fn merge_files(&self, day: &str, files: &[DataFile]) -> Result<Add, LakeError> {
         let mut sources = Vec::new();
         for file in files {
             let bytes = self.wait(datafile::fetch(&*self.table.store(), file))?;
