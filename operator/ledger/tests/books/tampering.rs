@@ -39,7 +39,7 @@ const KINDS: [(&str, &str); 16] = [
     ),
     (
         "DELETE FROM entry WHERE page = 2; DELETE FROM page WHERE position = 2",
-        "numbers have a gap",
+        "the next number of the year is 2026-000002 and this is 2026-000003: numbers have a gap",
     ),
     (
         "DELETE FROM entry WHERE page = 2; DELETE FROM page WHERE position = 2",
