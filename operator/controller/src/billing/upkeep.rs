@@ -87,3 +87,47 @@ fn keep_small(lake: &Lake, settings: &BillingSettings, now: Timestamp, all: bool
     kept.deleted_log_files = lake.trim_log(&named, VERSIONS)?;
     Ok(kept)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use maru_meter::UsageRecord;
+    use std::fs::{self, File};
+    use std::time::{Duration, SystemTime};
+
+    #[test]
+    fn what_is_a_day_old_of_the_log_goes_every_hour_and_the_newest_version_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let lake = Lake::open(folder.path().join("lake")).unwrap();
+        for number in 0..45 {
+            let record: UsageRecord = serde_json::from_value(serde_json::json!({
+                "id": format!("events/{number}"), "agency": "nts", "system": "nts/docs", "meter": "m", "quantity": "1",
+                "start": "2026-11-03T04:00:00Z", "end": "2026-11-03T04:00:00Z",
+            }))
+            .unwrap();
+            lake.append(&[record]).unwrap();
+        }
+        let ledger = folder.path().join("ledger.sqlite").display().to_string();
+        let settings = BillingSettings::into_ledger(ledger);
+        let keep = || keep_small(&lake, &settings, Timestamp::now(), false).unwrap();
+        assert_eq!(keep().deleted_log_files, 0, "all of it is young");
+        let yesterday = SystemTime::now() - Duration::from_hours(25);
+        for entry in fs::read_dir(folder.path().join("lake/_delta_log")).unwrap() {
+            let file = File::options().write(true).open(entry.unwrap().path()).unwrap();
+            file.set_modified(yesterday).unwrap();
+        }
+        let kept = keep();
+        assert!(kept.deleted_log_files >= 40, "{kept:?}");
+        assert_eq!(
+            (kept.deleted_files, kept.retired_records),
+            (0, 0),
+            "that is due more seldom"
+        );
+        let newest = lake.version().unwrap().unwrap();
+        let day = maru_meter::Interval {
+            start: "2026-11-03T00:00:00Z".parse().unwrap(),
+            end: "2026-11-04T00:00:00Z".parse().unwrap(),
+        };
+        assert_eq!(lake.read_at(newest, day).unwrap().len(), 45);
+    }
+}

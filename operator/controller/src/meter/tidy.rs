@@ -53,3 +53,46 @@ async fn repeat(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use maru_meter::{Interval, UsageRecord};
+
+    #[tokio::test]
+    async fn the_files_of_a_day_that_runs_are_joined_beside_what_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let lake = Arc::new(Lake::open(folder.path()).unwrap());
+        let start: Timestamp = "2026-11-03T04:00:00Z".parse().unwrap();
+        let end = start + SignedDuration::from_secs(60);
+        let writing = Arc::clone(&lake);
+        let write = move || {
+            for number in 0..20 {
+                let record: UsageRecord = serde_json::from_value(serde_json::json!({
+                    "id": format!("events/{number}"), "agency": "nts", "system": "nts/docs", "meter": "m", "quantity": "1",
+                    "start": start, "end": start,
+                }))
+                .unwrap();
+                writing.append(&[record]).unwrap();
+            }
+        };
+        tokio::task::spawn_blocking(write).await.unwrap();
+        let pace = Pace {
+            join_every: Duration::from_millis(20),
+            ..Pace::default()
+        };
+        let shutdown = CancellationToken::new();
+        let tidying = tokio::spawn(tidy(Arc::clone(&lake), pace, Arc::default(), shutdown.clone()));
+        let files = move || lake.files(None, Interval { start, end }).unwrap().len();
+        let joined = async {
+            loop {
+                if tokio::task::spawn_blocking(files.clone()).await.unwrap() == 1 {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_mins(1), joined).await.unwrap();
+        shutdown.cancel();
+        tidying.await.unwrap();
+    }
+}
