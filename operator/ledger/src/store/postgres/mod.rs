@@ -48,36 +48,34 @@ const HEAD_TYPES: [Type; 18] = [
 ];
 const ENTRY_TYPES: [Type; 5] = [Type::INT8, Type::INT4, Type::INT4, Type::INT8, Type::INT4];
 
-#[derive(Debug)]
 pub(crate) struct PostgresStore {
     way: Way,
-    client: Connected,
+    client: Client,
 }
 
-/// A client, without its `Debug`, which says nothing.
-struct Connected(Client);
-
-impl std::fmt::Debug for Connected {
+/// Where the books are; a client has nothing to show.
+impl std::fmt::Debug for PostgresStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Connected")
+        f.debug_struct("PostgresStore")
+            .field("way", &self.way)
+            .finish_non_exhaustive()
     }
 }
 
 impl PostgresStore {
     pub(crate) fn open(address: &str, use_for: UseFor) -> Result<Self, LedgerError> {
         let way = Way::read(address, use_for)?;
-        let client = Connected(way.connect().map_err(plain)?);
+        let client = way.connect().map_err(plain)?;
         Ok(Self { way, client })
     }
 
     /// The connection, made anew where the server was away in between.
     fn client(&mut self) -> Result<&mut Client, LedgerError> {
-        let Connected(client) = &mut self.client;
-        // The check is what notices that the server went away since the last use.
-        if client.check_connection().is_err() || client.is_closed() {
-            self.client = Connected(self.way.connect()?);
+        // The check asks the server: nothing else notices that it went away since the last use.
+        if self.client.check_connection().is_err() {
+            self.client = self.way.connect()?;
         }
-        Ok(&mut self.client.0)
+        Ok(&mut self.client)
     }
 }
 
