@@ -7,6 +7,7 @@ use kube::api::{Api, PostParams};
 use kube::{Client, ResourceExt};
 use maru_controller::Settings;
 use maru_crds::{Agency, AgencySystem};
+use maru_stories::data::{condition, dataset, put};
 use maru_stories::{
     Fault, Faults, Operator, Snapshot, agency, agency_ready, among_crashes, apply, cluster_with_kinds, delete,
     eventually, is_gone, snapshot, system, system_ready, uid_of,
@@ -248,6 +249,44 @@ async fn an_agency_that_is_gone_does_not_come_back_because_a_list_was_old() {
     let stays = Api::<Agency>::all(client.clone()).get("stays").await.unwrap();
     assert_eq!(stays.status.unwrap().systems, Some(1));
     third.stop().await;
+    cluster.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_heard_of_before_its_namespace_is_not_said_to_be_of_no_agency() {
+    let cluster = cluster_with_kinds().await;
+    let client = cluster.client().unwrap();
+    let faults = Faults::none();
+    // Its lists are from before there is an agency.
+    let first = Operator::start(&cluster.config(), Settings::default(), &faults);
+    leads(&first).await;
+    apply(&client, &agency("nts")).await;
+    agency_ready(&client, "nts", 60).await;
+    first.stop().await;
+    apply(&client, &system("nts", "registry")).await;
+    put(&client, &dataset()).await;
+
+    faults.stay_behind(&["agencies", "namespaces"]);
+    faults.take_writes();
+    let second = Operator::start(&cluster.config(), Settings::default(), &faults);
+    eventually("the system and the dataset to have had turns", 30, async || {
+        let turns = ["AgencySystem", "Dataset"].map(|kind| counted(&second, "maru_reconciles_total", &[kind]));
+        if turns.iter().all(|turns| *turns >= 2) {
+            Ok(())
+        } else {
+            Err(format!("{turns:?} turns"))
+        }
+    })
+    .await;
+    assert_eq!(
+        faults.take_writes(),
+        [""; 0],
+        "whose they are is not known, so nothing is said"
+    );
+    faults.calm();
+    system_ready(&client, "nts", "registry", 30).await;
+    condition(&client, &dataset(), "Ready", "False", "ServerMissing").await;
+    second.stop().await;
     cluster.stop().await.unwrap();
 }
 

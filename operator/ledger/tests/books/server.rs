@@ -97,9 +97,13 @@ fn an_issuer_whose_transaction_the_server_ends_to_solve_a_deadlock_tries_again()
         theirs
             .batch_execute(
                 "DO $$ BEGIN
-                     WHILE NOT EXISTS (SELECT FROM pg_locks WHERE relation = 'maru_ledger.entry'::regclass AND NOT granted) LOOP
+                     FOR look IN 1..3000 LOOP
+                         IF EXISTS (SELECT FROM pg_locks WHERE relation = 'maru_ledger.entry'::regclass AND NOT granted) THEN
+                             RETURN;
+                         END IF;
                          PERFORM pg_sleep(0.01);
                      END LOOP;
+                     RAISE EXCEPTION 'the issuer waits for nothing';
                  END $$;
                  LOCK TABLE maru_ledger.page IN EXCLUSIVE MODE",
             )
