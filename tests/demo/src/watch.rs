@@ -74,14 +74,23 @@ impl Prometheus {
                 firing.join(", ")
             }
         );
-        for query in [
-            "maru_leader",
-            "sum by (kind) (maru_objects)",
-            "sum by (source, outcome) (maru_usage_records_total)",
-            "maru:metering_behind_seconds",
+        for (query, meaning) in [
+            ("maru_leader", "the replica with 1 acts, the other waits"),
+            ("sum by (kind) (maru_objects)", "what was applied"),
+            (
+                "sum by (source, outcome) (maru_usage_records_total)",
+                "who reported use, and what became of it",
+            ),
+            (
+                "maru:metering_behind_seconds",
+                "seconds since the newest recorded hour was over; up to about 3,600 is in order",
+            ),
         ] {
             let answer = self.asked(&format!("query?query={}", escaped(query))).await?;
-            println!("   $ promtool query instant http://{} '{query}'", self.address);
+            println!(
+                "   $ promtool query instant http://{} '{query}'   # {meaning}",
+                self.address
+            );
             for sample in answer["data"]["result"].as_array().into_iter().flatten() {
                 let labels = sample["metric"].as_object().into_iter().flatten();
                 let labels: Vec<String> = labels
