@@ -25,6 +25,9 @@ const TRY_AGAIN: Duration = Duration::from_secs(10);
 /// How soon a namespace is heard of that is there.
 const HEARD_SOON: Duration = Duration::from_secs(1);
 
+/// How long after a dataset came to a server or left it the server's datasets are counted.
+const COUNT_AFTER: Duration = Duration::from_secs(2);
+
 /// Why a turn failed; it is tried again.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DataError {
@@ -58,10 +61,7 @@ impl Data {
         let look = self.look(&server).await?;
         self.servers
             .answered(name, look.as_ref().map(drop).map_err(Clone::clone));
-        let datasets = self
-            .known
-            .datasets
-            .all(|_, dataset| dataset.status.as_ref().and_then(|status| status.server.as_deref()) == Some(name));
+        let datasets = self.known.datasets.all(|_, dataset| placed_on(dataset) == Some(name));
         let answered = look.is_ok();
         let facts = ServerFacts {
             look,
@@ -161,9 +161,8 @@ impl Data {
     /// The server of a dataset: the one that it names, the one that it is on, or one that may have it.
     fn server_of(&self, gathered: &Gathered) -> Result<Arc<DatabaseServer>, Problem> {
         let spec = &gathered.dataset.spec;
-        let status = gathered.dataset.status.as_ref();
         let named = spec.server_ref.as_ref().map(|reference| reference.name.clone());
-        let named = named.or_else(|| status.and_then(|status| status.server.clone()));
+        let named = named.or_else(|| placed_on(&gathered.dataset).map(str::to_owned));
         if let Some(name) = named {
             return self.known.servers.get(&SystemKey::new("", &*name)).ok_or_else(|| {
                 Problem::new(
@@ -183,14 +182,14 @@ impl Data {
             (Some(_), None) => false,
         };
         let fit = self.known.servers.all(|_, server| admits(server) && is_ready(server));
-        // The one with the fewest datasets, and of those the first by name.
-        let count = |server: &DatabaseServer| {
-            server
-                .status
-                .as_ref()
-                .and_then(|status| status.datasets)
-                .unwrap_or_default()
-        };
+        // The one with the fewest datasets, and of those the first by name. They are counted here, for a status is of when its server was last looked at.
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        for (_, dataset) in self.known.datasets.all(|_, dataset| placed_on(dataset).is_some()) {
+            *counts
+                .entry(placed_on(&dataset).unwrap_or_default().to_owned())
+                .or_default() += 1;
+        }
+        let count = |server: &DatabaseServer| counts.get(server.metadata.name.as_deref()?).copied();
         fit.into_iter()
             .map(|(_, server)| server)
             .min_by_key(|server| count(server))
@@ -349,7 +348,16 @@ impl Data {
             return Ok(Turn::Again(TRY_AGAIN));
         }
         take_off(&api, dataset).await?;
+        self.count_soon(dataset);
         Ok(Turn::Done)
+    }
+
+    /// What a dataset's server says of its datasets is said anew soon; once where many change.
+    fn count_soon(&self, dataset: &Dataset) {
+        if let Some(name) = placed_on(dataset) {
+            let key = DataKey::Server(name.to_owned());
+            self.queue.add_after(key, name.to_owned(), COUNT_AFTER);
+        }
     }
 
     /// The data goes: it was backed up and the backup restored. What stands in the way, where something does.
@@ -389,6 +397,10 @@ impl Data {
         wanted.status = Some(status);
         let api = Api::<Dataset>::namespaced(self.client.clone(), &key.namespace);
         let written = self.write_status(&api, wanted, "Dataset", &before, &after).await?;
+        if placed_on(&written) != placed_on(&dataset) {
+            self.count_soon(&dataset);
+            self.count_soon(&written);
+        }
         self.known.datasets.wrote(written);
         Ok(())
     }
@@ -465,6 +477,11 @@ fn conditions(known: Option<&Vec<Condition>>) -> Vec<Condition> {
 fn ready(conditions: &[Condition]) -> Option<&str> {
     let ready = conditions.iter().find(|condition| condition.type_ == "Ready");
     ready.map(|ready| ready.status.as_str())
+}
+
+/// The server that a dataset is on.
+fn placed_on(dataset: &Dataset) -> Option<&str> {
+    dataset.status.as_ref()?.server.as_deref()
 }
 
 fn is_ready(server: &DatabaseServer) -> bool {

@@ -6,5 +6,6 @@ mod asking;
 mod backups;
 mod credentials;
 mod grants;
+mod placement;
 mod troubles;
 mod usage;
