@@ -75,8 +75,11 @@ impl Prometheus {
             }
         );
         for (query, meaning) in [
-            ("maru_leader", "the replica with 1 acts, the other waits"),
-            ("sum by (kind) (maru_objects)", "what was applied"),
+            ("maru_leader", "of several replicas one has 1, which acts"),
+            (
+                "sum by (kind) (maru_objects)",
+                "agencies, systems, and what the operator keeps for them",
+            ),
             (
                 "sum by (source, outcome) (maru_usage_records_total)",
                 "who reported use, and what became of it",
