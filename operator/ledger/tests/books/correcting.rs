@@ -39,7 +39,14 @@ fn a_correction_is_issued_with_the_number_of_the_bill_that_it_corrects() {
             "{early}"
         );
         ledger.issue(&rated[0], &issue(&inputs)).unwrap();
+        let draft = ledger.draft("maru", &rated[1]).unwrap();
         let november = ledger.issue(&rated[1], &issue(&inputs)).unwrap();
+        let says = |page: &maru_ledger::Page| (page.statement().clone(), page.entries().to_vec());
+        assert!(
+            draft.iter().all(|page| page.number().is_none()) && draft.iter().map(says).eq(november.iter().map(says)),
+            "{}: a draft says what is issued then",
+            place.name
+        );
         let lines = |page: &maru_ledger::Page| -> Vec<(String, String)> {
             let lines = page.statement().lines.iter();
             lines

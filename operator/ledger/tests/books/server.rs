@@ -46,6 +46,22 @@ fn a_server_that_only_reads_says_so_and_nothing_is_booked() {
 }
 
 #[test]
+fn what_a_server_refuses_for_a_reason_of_its_own_is_said_in_its_words() {
+    let place = Place::postgres();
+    let mut ledger = place.open();
+    place
+        .sql("ALTER TABLE page ADD CONSTRAINT none_of_nts CHECK (agency <> 'nts')")
+        .unwrap();
+    let error = ledger
+        .issue(&rated("2026-10", &[("nts", "10")]), &issue(&inputs()))
+        .unwrap_err();
+    assert!(
+        matches!(error, LedgerError::Postgres(_)) && error.to_string().contains("none_of_nts"),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_server_whose_disk_is_full_says_so_and_what_is_issued_later_is_as_it_would_have_been() {
     if !rustix::process::geteuid().is_root() {
         eprintln!("a disk of its own takes root");

@@ -219,19 +219,14 @@ impl Books for PostgresBooks<'_> {
 
     fn last(&mut self, issuer: &str, fiscal_year: i16) -> Result<Last, LedgerError> {
         let sql = "SELECT position, digest FROM page ORDER BY position DESC LIMIT 1";
-        let last = self.transaction.query_opt(sql, &[])?;
-        let sql = "SELECT coalesce(max(sequence), 0) FROM page WHERE issuer = $1 AND fiscal_year = $2";
-        let sequence = self.transaction.query_one(sql, &[&issuer, &fiscal_year])?.get(0);
-        let Some(row) = last else {
-            return Ok(Last {
-                sequence,
-                ..Last::default()
-            });
+        let Some(row) = self.transaction.query_opt(sql, &[])? else {
+            return Ok(Last::default());
         };
+        let sql = "SELECT coalesce(max(sequence), 0) FROM page WHERE issuer = $1 AND fiscal_year = $2";
         Ok(Last {
             position: row.get(0),
             digest: digest(row.get(1))?,
-            sequence,
+            sequence: self.transaction.query_one(sql, &[&issuer, &fiscal_year])?.get(0),
         })
     }
 

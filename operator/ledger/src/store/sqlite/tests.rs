@@ -85,6 +85,7 @@ fn bills_of_the_first_schema_keep_their_numbers_and_what_they_say() {
     let statements = ["2026-000001", "2026-000002"].map(|number| {
         let page = ledger.page("maru", number).unwrap().unwrap();
         let Statement { agency, total, .. } = page.statement().clone();
+        assert_eq!(page.issued_at(), Some("2026-11-04T00:00:00Z"));
         (agency, total.to_string(), page.inputs().cloned())
     });
     assert_eq!(
