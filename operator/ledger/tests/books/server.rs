@@ -1,9 +1,10 @@
-//! What only a server can do: encrypt, refuse to write, be of another version, and end a deadlock.
+//! What only a server can do: encrypt, refuse to write, have no room, be of another version, and let others come in between.
 
-use maru_ledger::{Ledger, LedgerError};
+use std::sync::Mutex;
+
+use maru_ledger::{Ledger, LedgerError, Step};
 use maru_test_postgres::{Postgres, PostgresOptions};
-
-use postgres::{Client, NoTls};
+use postgres::{Client, IsolationLevel, NoTls};
 
 use crate::place::{CARD, Place, inputs, issue, numbers, pairs, rated, rated_with};
 
@@ -98,35 +99,33 @@ fn a_database_of_a_newer_program_is_left_alone() {
     );
 }
 
-#[test]
-fn an_issuer_whose_transaction_the_server_ends_to_solve_a_deadlock_tries_again() {
-    let place = Place::postgres();
-    let mut ledger = place.open();
-    let mut stranger = Client::connect(&place.address, NoTls).unwrap();
-    let mut theirs = stranger.transaction().unwrap();
-    // Who waits for so long first is ended: the issuer, after the server's second.
+static STRANGER: Mutex<Option<Client>> = Mutex::new(None);
+
+/// Reads what the issuer is about to write, and writes what it is about to read: no order of the two gives what both would do.
+fn come_in_between(step: Step) {
+    let Some(mut stranger) = STRANGER.lock().unwrap().take_if(|_| step == Step::Begun) else {
+        return;
+    };
+    let builder = stranger
+        .build_transaction()
+        .isolation_level(IsolationLevel::Serializable);
+    let mut theirs = builder.start().unwrap();
+    theirs.query("SELECT FROM maru_ledger.page", &[]).unwrap();
     theirs
-        .batch_execute("SET LOCAL deadlock_timeout TO '60s'; LOCK TABLE maru_ledger.entry IN EXCLUSIVE MODE")
+        .execute("INSERT INTO maru_ledger.account VALUES (7, 'revenue:stranger')", &[])
         .unwrap();
-    let issued = std::thread::scope(|scope| {
-        let issuer = scope.spawn(|| ledger.issue(&rated("2026-10", &[("nts", "10")]), &issue(&inputs())));
-        theirs
-            .batch_execute(
-                "DO $$ BEGIN
-                     FOR look IN 1..3000 LOOP
-                         IF EXISTS (SELECT FROM pg_locks WHERE relation = 'maru_ledger.entry'::regclass AND NOT granted) THEN
-                             RETURN;
-                         END IF;
-                         PERFORM pg_sleep(0.01);
-                     END LOOP;
-                     RAISE EXCEPTION 'the issuer waits for nothing';
-                 END $$;
-                 LOCK TABLE maru_ledger.page IN EXCLUSIVE MODE",
-            )
-            .unwrap();
-        theirs.commit().unwrap();
-        issuer.join().unwrap().unwrap()
-    });
+    theirs.commit().unwrap();
+}
+
+#[test]
+fn an_issuer_in_whose_transaction_another_one_came_in_between_tries_again() {
+    let place = Place::postgres();
+    let mut ledger = place.open().watched(come_in_between);
+    *STRANGER.lock().unwrap() = Some(Client::connect(&place.address, NoTls).unwrap());
+    let issued = ledger
+        .issue(&rated("2026-10", &[("nts", "10")]), &issue(&inputs()))
+        .unwrap();
+    assert!(STRANGER.lock().unwrap().is_none(), "it came in between");
     assert_eq!(numbers(&issued), pairs(&[("nts", "2026-000001")]));
     assert_eq!(ledger.verify().unwrap().bills, 1);
 }
