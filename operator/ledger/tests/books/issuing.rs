@@ -1,8 +1,9 @@
 //! What issuing bills promises.
 
 use std::collections::BTreeSet;
+use std::sync::Mutex;
 
-use maru_ledger::{Inputs, Ledger, LedgerError, Page, draft};
+use maru_ledger::{Inputs, Ledger, LedgerError, Page, Step, draft};
 use maru_meter::Exact;
 
 use crate::place::{CARD, both, inputs, issue, numbers, pairs, rated, rated_with};
@@ -317,4 +318,22 @@ fn the_versions_of_usage_that_bills_name_are_all_known() {
             place.name
         );
     }
+}
+
+static STEPS: Mutex<Vec<Step>> = Mutex::new(Vec::new());
+
+#[test]
+fn whoever_watches_is_told_how_far_issuing_has_come() {
+    let uses: Vec<_> = (0..150)
+        .map(|agency| (format!("agency-{agency:03}"), "1".to_owned()))
+        .collect();
+    let mut ledger = Ledger::in_memory()
+        .unwrap()
+        .watched(|step| STEPS.lock().unwrap().push(step));
+    ledger
+        .issue(&rated_with(CARD, "2026-10", &uses), &issue(&inputs()))
+        .unwrap();
+    let written = [64, 128, 151].map(Step::Written); // a bill for each agency, and the closing
+    let expected = [&[Step::Begun], &written[..], &[Step::Complete, Step::Committed]].concat();
+    assert_eq!(*STEPS.lock().unwrap(), expected);
 }
