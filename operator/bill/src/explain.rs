@@ -46,8 +46,15 @@ pub fn explain(bill: &Bill) -> String {
 
 fn shared(text: &mut String, line: &BillLine, allocation: &Allocation, currency: &str) {
     let total = money(&allocation.total, currency);
+    // A line that takes back what was billed says what that was of.
+    let taken_back = line.amount.is_negative() && !allocation.total.is_negative();
+    let (billed, ending) = if taken_back {
+        (-&line.amount, ", which is taken back")
+    } else {
+        (line.amount.clone(), "")
+    };
     if allocation.method == AllocationMethod::Whole {
-        let _ = writeln!(text, "  the whole cost of {total} is this agency's");
+        let _ = writeln!(text, "  the whole cost of {total} is this agency's{ending}");
         return;
     }
     let _ = writeln!(text, "  the whole cost   {total}");
@@ -77,9 +84,9 @@ fn shared(text: &mut String, line: &BillLine, allocation: &Allocation, currency:
     let product = &allocation.total * &allocation.ratio;
     let _ = writeln!(
         text,
-        "  the amount       {total} × {share} = {}{}",
+        "  the amount       {total} × {share} = {}{}{ending}",
         shown(&product),
-        rounded(&product, &line.amount, currency)
+        rounded(&product, &billed, currency)
     );
 }
 
@@ -250,6 +257,31 @@ Total: the lines make 12,451,613, with tax of 1,245,161 it is 13,696,774 KRW
             "{told}"
         );
         assert!(told.contains("5 × 0.25 = 1.25, rounded down to 1\n"), "{told}");
+    }
+
+    #[test]
+    fn a_part_that_is_taken_back_is_told_as_it_was_billed() {
+        let basis = ["1", "1", "5", "0", "0"];
+        let part = |amount: &str, total: &str| part(amount, total, AllocationMethod::Weight, basis);
+        let whole = BillLine {
+            allocation: Some(Box::new(Allocation {
+                method: AllocationMethod::Whole,
+                ratio: Exact::ONE,
+                total: exact("700"),
+                basis: None,
+            })),
+            ..line(Charge::Operations, "-700")
+        };
+        let told = explain(&bill(vec![part("-16", "80"), part("-17", "84"), whole], "-73", "-806"));
+        assert!(told.contains("80 × 0.2 = 16, which is taken back\n"), "{told}");
+        assert!(
+            told.contains("84 × 0.2 = 16.8, rounded up to 17, which is taken back\n"),
+            "{told}"
+        );
+        assert!(
+            told.contains("the whole cost of 700 is this agency's, which is taken back\n"),
+            "{told}"
+        );
     }
 
     #[test]
