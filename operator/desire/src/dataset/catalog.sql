@@ -11,7 +11,9 @@ WITH here AS (
     JOIN pg_shdescription AS s ON s.objoid = r.oid AND s.classoid = 'pg_authid'::regclass
     WHERE starts_with(s.description, here.prefix)
 ), found AS (
-    SELECT c.oid, n.nspname, c.relname, c.relkind, c.relowner, c.relacl, c.reloptions, c.reltuples
+    SELECT c.oid, n.nspname, c.relname, c.relkind, c.relowner, c.relacl, c.reloptions,
+           -- The server's estimate; before it first made one, what it counted as written.
+           CASE WHEN c.reltuples < 0 THEN coalesce(pg_stat_get_live_tuples(c.oid), 0) ELSE c.reltuples END AS rows
     FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\_%'
       AND NOT EXISTS (SELECT FROM pg_depend AS e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e')
@@ -57,7 +59,7 @@ SELECT json_build_object(
                FROM pg_roles AS r WHERE r.oid IN (SELECT relowner FROM found)),
     'relations', (SELECT coalesce(json_agg(json_build_object(
         'schema', f.nspname, 'name', f.relname, 'kind', f.relkind, 'owner', pg_get_userbyid(f.relowner),
-        'rows', greatest(f.reltuples, 0)::bigint, 'options', coalesce(f.reloptions, '{}'),
+        'rows', f.rows::bigint, 'options', coalesce(f.reloptions, '{}'),
         'definition', CASE WHEN f.relkind = 'v' AND f.nspname LIKE 'maru\_grant\_%' THEN md5(pg_get_viewdef(f.oid)) END,
         'columns', (SELECT coalesce(json_agg(json_build_array(t.attname, format_type(t.atttypid, t.atttypmod), t.attnotnull)
                                              ORDER BY t.attnum), '[]')

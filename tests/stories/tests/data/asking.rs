@@ -3,7 +3,7 @@
 use clap::Parser;
 use maru_cli::Cli;
 use maru_stories::data::{accept, condition, grant, put, secret};
-use maru_stories::{OWNERS, Scene};
+use maru_stories::{OWNERS, Scene, eventually};
 use maru_test_cluster::Cluster;
 use serde_json::{Value, json};
 
@@ -23,6 +23,19 @@ async fn said(cluster: &Cluster, words: &[&str]) -> Result<String, String> {
 async fn document(cluster: &Cluster, words: &[&str]) -> Value {
     let words: Vec<&str> = words.iter().copied().chain(["-o", "json"]).collect();
     serde_json::from_str(&said(cluster, &words).await.unwrap()).unwrap()
+}
+
+/// The server has made no estimate of so small a table yet.
+async fn three_rows_are_counted(cluster: &Cluster) {
+    eventually("the rows to be counted", 30, async || {
+        let described = document(cluster, &["dataset", "describe", "businesses", "-n", "nts"]).await;
+        if described["rows"] == 3 {
+            Ok(())
+        } else {
+            Err(described["rows"].to_string())
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -77,6 +90,7 @@ async fn both_sides_are_told_who_reads_what_until_when_and_whether_it_is_in_forc
         .iter()
         .find(|one| one["type"] == "Ready");
     assert_eq!(ready.unwrap()["status"], "True");
+    three_rows_are_counted(cluster).await;
     let text = said(cluster, &["dataset", "describe", "businesses", "-n", "nts"])
         .await
         .unwrap();
