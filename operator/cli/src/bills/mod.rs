@@ -86,6 +86,7 @@ pub fn list(args: &BillsArgs) -> Result<String, Problem> {
         let period = args.period.as_ref().is_none_or(|period| row.period == *period);
         period && args.agency.as_ref().is_none_or(|agency| row.agency == *agency)
     });
+    let place = format!("{place}{}", args.place.elsewhere());
     list::print(rows, args.output, &place)
 }
 
@@ -125,9 +126,10 @@ fn in_cluster(args: &BillArgs) -> Result<Shown, Problem> {
     let mut found = bills.iter().filter(wanted);
     let Some(bill) = found.next() else {
         return Err(Problem::new(format!(
-            "there is no bill `{}` {place}: allowed are the numbers and names that `kubectl maru bills` lists there; bills that are older than \
+            "there is no bill `{}` {place}: allowed are the numbers and names that `kubectl maru bills` lists there{}; bills that are older than \
              three months are read with --ledger",
-            args.bill
+            args.bill,
+            args.place.elsewhere()
         )));
     };
     if found.next().is_some() {
@@ -156,6 +158,15 @@ fn in_ledger(args: &BillArgs, address: &str) -> Result<Shown, Problem> {
 }
 
 impl PlaceArgs {
+    /// Where else one may look, as the end of a sentence.
+    pub(crate) fn elsewhere(&self) -> &'static str {
+        if self.all_namespaces {
+            ""
+        } else {
+            "; -n NAME looks in another namespace, -A in all"
+        }
+    }
+
     /// The bills of the place, and its name in a sentence.
     pub(crate) async fn read(&self) -> Result<(Vec<Bill>, String), Problem> {
         let (client, namespace) = self.cluster.open().await?;

@@ -56,7 +56,7 @@ async fn a_reader_of_bills_lists_reads_and_recalculates_them() {
     );
     assert_eq!(
         said(&reader, &["bills", "--period", "2026-09"]).await.unwrap(),
-        "No bills in namespace red.\n"
+        "No bills in namespace red; -n NAME looks in another namespace, -A in all.\n"
     );
 
     let bill = said(&reader, &["bill", "2026-10"]).await.unwrap();
@@ -103,7 +103,9 @@ async fn whoever_may_not_read_a_bill_or_names_none_is_told_what_to_do() {
     assert!(told.contains("you may not read bills in any namespace"), "{told}");
     let told = said(&reader, &["bill", "2026-000099", "-n", "red"]).await.unwrap_err();
     assert!(
-        told.contains("there is no bill `2026-000099` in namespace red") && told.contains("--ledger"),
+        told.contains("there is no bill `2026-000099` in namespace red")
+            && told.contains("-A in all")
+            && told.contains("--ledger"),
         "{told}"
     );
 }
