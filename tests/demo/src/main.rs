@@ -16,6 +16,7 @@ mod web;
 
 use clap::Parser;
 use maru_test_cluster::{Cluster, ClusterOptions, Reporter};
+use maru_test_postgres::Postgres;
 use parts::{Outcome, Parts};
 use std::collections::BTreeMap;
 
@@ -51,25 +52,34 @@ async fn main() -> Outcome<()> {
 }
 
 async fn play(parts: &Parts, arguments: &Arguments) -> Outcome<()> {
-    if parts.cluster.has_real_node() {
-        story(parts).await?;
+    // What ends when it is dropped stays until the end.
+    let still = if parts.cluster.has_real_node() {
+        Some(story(parts).await?)
     } else {
         simulated::play(parts, arguments.seconds).await?;
-    }
+        None
+    };
     println!("\nPlayed in {} s.", parts.began.elapsed().as_secs());
     if arguments.keep == 1 {
         println!(
-            "It stays up until Ctrl-C. In another terminal:\n   export KUBECONFIG={}\n   kubectl get maru -A",
-            parts.cluster.kubeconfig().display()
+            "It stays up until Ctrl-C. In another terminal:\n   export KUBECONFIG={} PATH={}:$PATH\n   kubectl get maru -A",
+            parts.cluster.kubeconfig().display(),
+            parts.commands().await?.display()
         );
+        if let Some((_, prometheus)) = &still {
+            println!(
+                "   kubectl maru bills -A\n   Prometheus is at http://{}",
+                prometheus.address
+            );
+        }
         tokio::signal::ctrl_c().await?;
         println!("\nEverything is taken away.");
     }
     Ok(())
 }
 
-/// The whole story, on a node that runs real containers.
-async fn story(parts: &Parts) -> Outcome<()> {
+/// The whole story, on a node that runs real containers. Gives the servers beside the cluster.
+async fn story(parts: &Parts) -> Outcome<(Postgres, watch::Prometheus)> {
     let months = calendar::Months::before(jiff::Timestamp::now())?;
     let postgres = install::postgres(parts)?;
     install::images(parts).await?;
@@ -85,5 +95,6 @@ async fn story(parts: &Parts) -> Outcome<()> {
     research::october(parts).await?;
     data::restored(parts, &postgres).await?;
     prometheus.looked_at(parts).await?;
-    bills::table(&told)
+    bills::table(&told)?;
+    Ok((postgres, prometheus))
 }

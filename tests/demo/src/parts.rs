@@ -3,6 +3,7 @@
 use maru_test_cluster::Cluster;
 use serde_json::Value;
 use std::error::Error;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -57,6 +58,17 @@ impl Parts {
     /// A program of this repository.
     pub(crate) fn program(&self, name: &str) -> PathBuf {
         self.programs.join(name)
+    }
+
+    /// A folder with the commands that people use: `kubectl` of the cluster's version, and `kubectl maru`.
+    pub(crate) async fn commands(&self) -> Outcome<PathBuf> {
+        let folder = self.folder.path().join("bin");
+        std::fs::create_dir_all(&folder)?;
+        let kubectl = maru_test_cluster::kubectl().await?;
+        for (name, program) in [("kubectl", kubectl), ("kubectl-maru", self.program("kubectl-maru"))] {
+            symlink(program, folder.join(name))?;
+        }
+        Ok(folder)
     }
 
     /// Runs kubectl, shows what was said to it and what it answers.

@@ -10,7 +10,7 @@ use tokio::process::{Child, Command};
 /// A running Prometheus; it ends when this is dropped.
 pub(crate) struct Prometheus {
     _process: Child,
-    address: String,
+    pub(crate) address: String,
 }
 
 impl Prometheus {
