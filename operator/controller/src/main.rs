@@ -81,6 +81,10 @@ struct Arguments {
 
 const HOUR_SECONDS: u64 = 3600;
 
+/// What is logged where `RUST_LOG` says nothing else: what the operator has to say, and troubles of what it uses. Each commit to the lake, each
+/// notice of a database and that an option is called experimental would be most of all lines.
+const LOGGED: &str = "info,kube=warn,tokio_postgres=warn,deltalake_core=warn,deltalake_core::operations::vacuum=error,buoyant_kernel=off";
+
 /// Usage is billed by hours: no reading may lie in two of them.
 fn part_of_an_hour(text: &str) -> Result<u64, String> {
     let seconds = text.parse::<u64>().ok().filter(|seconds| *seconds > 0);
@@ -94,10 +98,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments = Arguments::parse();
     tracing_subscriber::fmt()
         .json()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_default_env()
-                .unwrap_or_else(|_| "info,kube=warn,buoyant_kernel=off".into()),
-        )
+        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| LOGGED.into()))
         .with_writer(std::io::stderr)
         .init();
     let client = Client::try_from(Config::infer().await?)?;
