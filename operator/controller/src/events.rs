@@ -1,7 +1,7 @@
 //! Events: what an administrator sees under `kubectl describe`.
 //!
-//! They tell of what needs attention: a problem that begins, another one in its place, and its end. The ordinary course (made,
-//! rolling out, ready) is in the conditions. As an event follows a change of the status and nothing else, there is none at rest
+//! They tell of what needs attention: a problem that begins, another one in its place, and its end; and that bills were issued. The ordinary
+//! course (made, rolling out, ready) is in the conditions. As an event follows a change of the status and nothing else, there is none at rest
 //! and none after a restart. An event is a help and no record: one that cannot be written is lost.
 
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -13,7 +13,7 @@ use maru_crds::{Agency, AgencyStatus};
 /// What an event may say at most, in bytes: the API server takes 1 kB.
 const NOTE_BYTES: usize = 1_000;
 /// Reasons not to be ready that pass by themselves.
-const PASSING: [&str; 12] = [
+const PASSING: [&str; 13] = [
     "RollingOut",
     "PodsNotReady",
     "RoutePending",
@@ -26,7 +26,10 @@ const PASSING: [&str; 12] = [
     "Expired",
     "Revoked",
     "DatasetMissing",
+    "Open",
 ];
+/// What is done once and cannot be undone.
+const FINAL: &str = "Issued";
 
 /// Publishes events. Clones share what they remember of those of the last minutes, which are counted up and not repeated.
 #[derive(Clone)]
@@ -87,6 +90,9 @@ pub(crate) fn passes(condition: &Condition) -> bool {
 
 fn worth_telling(before: Option<&Condition>, after: Option<&Condition>) -> Option<Event> {
     let after = after?;
+    if after.reason == FINAL && before.is_none_or(|before| before.reason != FINAL) {
+        return Some(event(EventType::Normal, after));
+    }
     let was = before.filter(|before| is_problem(before));
     let is = is_problem(after);
     let repeats = was.is_some_and(|was| was.reason == after.reason);
@@ -181,6 +187,20 @@ mod tests {
             Some("Warning ImagePullFailed")
         );
         assert_eq!(told(Some(taken), ("True", "Ready")).as_deref(), Some("Normal Ready"));
+    }
+
+    #[test]
+    fn that_bills_were_issued_is_told_once_and_so_is_what_keeps_them_from_it() {
+        let (open, issued) = (("False", "Open"), ("True", "Issued"));
+        assert_eq!(told(None, open), None, "the month runs");
+        assert_eq!(
+            told(Some(open), ("False", "LedgerFailed")).as_deref(),
+            Some("Warning LedgerFailed")
+        );
+        for before in [None, Some(open), Some(("False", "LedgerFailed"))] {
+            assert_eq!(told(before, issued).as_deref(), Some("Normal Issued"), "{before:?}");
+        }
+        assert_eq!(told(Some(issued), issued), None);
     }
 
     fn told_of_budget(before: (&str, Option<&str>), after: (&str, Option<&str>)) -> Option<String> {

@@ -5,6 +5,7 @@
 use clap::Parser;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::events::v1::Event;
 use kube::api::{Api, ListParams, PostParams};
 use kube::{Client, Config, ResourceExt};
 use maru_crds::{Agency, AgencySystem, Bill, BillingRun, RateCard};
@@ -145,6 +146,22 @@ async fn said(client: &Client, name: &str, reason: &str) -> maru_crds::BillingRu
 }
 
 /// What people would export, as files for `kubectl maru verify`.
+/// The events of a run.
+async fn told(client: &Client, name: &str) -> Vec<String> {
+    let events = Api::<Event>::all(client.clone());
+    let all = events.list(&ListParams::default()).await.unwrap();
+    let of_run = |event: &Event| {
+        let about = event.regarding.as_ref();
+        about.is_some_and(|about| about.kind.as_deref() == Some("BillingRun") && about.name.as_deref() == Some(name))
+    };
+    let text = |event: Event| {
+        [event.type_, event.reason, event.note]
+            .map(Option::unwrap_or_default)
+            .join(" ")
+    };
+    all.items.into_iter().filter(of_run).map(text).collect()
+}
+
 async fn exported(client: &Client, folder: &Path) -> PathBuf {
     let mut text = String::new();
     let mut add = |kind: &str, object: Value| {
@@ -306,6 +323,15 @@ async fn it_is_issued_once(config: &Config, client: &Client, lake: &Path, ledger
         .await
         .unwrap();
     said(client, "again", "Issued").await;
+    eventually("it to be told under `kubectl describe`", 20, async || {
+        let told = told(client, "again").await;
+        if told == ["Normal Issued 2 bills are issued, 2026-000001 to 2026-000002"] {
+            Ok(())
+        } else {
+            Err(format!("{told:?}"))
+        }
+    })
+    .await;
     assert_eq!(bills(client).await, issued);
     assert_eq!(runs.get("october").await.unwrap(), before);
     drop(billing);

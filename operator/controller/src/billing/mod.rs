@@ -11,6 +11,7 @@ mod upkeep;
 mod work;
 
 use crate::Metrics;
+use crate::events::Events;
 use crate::listing;
 use crate::meter::reconcile::{self, Looked};
 use futures::future::BoxFuture;
@@ -120,6 +121,7 @@ pub fn run(
 ) -> BoxFuture<'static, ()> {
     async move {
         let runs = Api::<BillingRun>::all(client.clone());
+        let events = Events::new(client.clone());
         let mut changes = watcher(runs.clone(), Config::default()).default_backoff().boxed();
         let mut looks = tokio::time::interval(settings.look_every);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -175,7 +177,7 @@ pub fn run(
                 }
                 let sum = |place: usize| doubtful.values().map(|hours| hours[place]).sum();
                 metrics.doubtful(sum(0), sum(1));
-                match report::write(&runs, &run, said, now).await {
+                match report::write(&runs, &events, &run, said, now).await {
                     Ok(()) if !again => {
                         worked.insert(run.name_any(), due);
                     }

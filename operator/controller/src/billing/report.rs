@@ -1,11 +1,12 @@
 //! What a run says of itself.
 
 use super::work::{Outcome, Seen};
+use crate::events::Events;
 use crate::meter::reconcile::Looked;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use kube::ResourceExt;
 use kube::api::{Api, Patch, PatchParams};
+use kube::{Resource, ResourceExt};
 use maru_crds::{BillingRun, BillingRunStatus, DoubtfulHours, MeterHole, SourceProgress};
 use maru_ledger::{LedgerError, Page, Unbilled};
 use maru_meter::{Completeness, Exact};
@@ -104,9 +105,10 @@ impl Said {
     }
 }
 
-/// Writes the status, if it says something else than before.
+/// Writes the status, if it says something else than before, and tells of it.
 pub(super) async fn write(
     api: &Api<BillingRun>,
+    events: &Events,
     run: &BillingRun,
     said: Said,
     now: Timestamp,
@@ -133,7 +135,39 @@ pub(super) async fn write(
     if !status.conditions.iter().any(|said| said.type_ == RECONCILED) {
         status.conditions.extend(looked.cloned());
     }
-    write_status(api, run, status, now).await
+    let Some(written) = write_status(api, run, status, now).await? else {
+        return Ok(());
+    };
+    let status = written.status.clone().unwrap_or_default();
+    events
+        .tell(&written.object_ref(&()), &before.conditions, &status.conditions)
+        .await;
+    if is_issued(&status.conditions) && !is_issued(&before.conditions) {
+        let BillingRunStatus {
+            first_number,
+            last_number,
+            bills,
+            total,
+            currency,
+            ..
+        } = status;
+        tracing::info!(
+            run = run.name_any(),
+            bills,
+            first_number,
+            last_number,
+            total,
+            currency,
+            "issued bills"
+        );
+    }
+    Ok(())
+}
+
+fn is_issued(conditions: &[Condition]) -> bool {
+    conditions
+        .iter()
+        .any(|condition| condition.type_ == "Ready" && condition.reason == "Issued")
 }
 
 /// Says of a run that is to issue whether what runs is metered.
@@ -157,14 +191,13 @@ pub(super) async fn reconciled(
     status
         .conditions
         .push(agreement(looked.findings.is_empty(), &looked.sentence()));
-    write_status(api, run, status, now).await
+    write_status(api, run, status, now).await.map(drop)
 }
 
 /// Whether an issued run was held against what was metered already.
 pub(super) fn is_billed(run: &BillingRun) -> bool {
-    let conditions = run.status.iter().flat_map(|status| &status.conditions);
-    let said = |type_: &str| conditions.clone().find(|condition| condition.type_ == type_);
-    said("Ready").is_some_and(|ready| ready.reason == "Issued") && said(RECONCILED).is_some()
+    let conditions = run.status.as_ref().map_or(&[][..], |status| &status.conditions);
+    is_issued(conditions) && conditions.iter().any(|condition| condition.type_ == RECONCILED)
 }
 
 /// Whether things agree that must.
@@ -180,13 +213,13 @@ fn agreement(agrees: bool, message: &str) -> Condition {
     }
 }
 
-/// Writes a status, if it says something else than before.
+/// Writes a status, if it says something else than before; gives what was written.
 async fn write_status(
     api: &Api<BillingRun>,
     run: &BillingRun,
     mut status: BillingRunStatus,
     now: Timestamp,
-) -> Result<(), kube::Error> {
+) -> Result<Option<BillingRun>, kube::Error> {
     let before = run.status.clone().unwrap_or_default();
     status.observed_generation = run.metadata.generation;
     for condition in &mut status.conditions {
@@ -196,14 +229,13 @@ async fn write_status(
         condition.last_transition_time = since.map_or(Time(now), |known| known.last_transition_time.clone());
     }
     if run.status.as_ref() == Some(&status) {
-        return Ok(());
+        return Ok(None);
     }
     let mut wanted = run.clone();
     wanted.status = Some(status);
     wanted.metadata.managed_fields = None;
-    api.replace_status(&run.name_any(), &kube::api::PostParams::default(), &wanted)
-        .await?;
-    Ok(())
+    let params = kube::api::PostParams::default();
+    api.replace_status(&run.name_any(), &params, &wanted).await.map(Some)
 }
 
 /// Status and reason of the condition `Ready`.
@@ -222,7 +254,10 @@ fn worked(outcome: &Outcome, before: &BillingRunStatus) -> BillingRunStatus {
     let mut message = match outcome.stage {
         Stage::Preview => format!("{} bills as they would be; nothing is written", outcome.pages.len()),
         Stage::Open { closes } => format!("{} drafts; they are issued from {closes} on", outcome.pages.len()),
-        Stage::Issued => format!("{} bills are issued", outcome.pages.len()),
+        Stage::Issued => match (numbers.iter().min(), numbers.iter().max()) {
+            (Some(first), Some(last)) => format!("{} bills are issued, {first} to {last}", numbers.len()),
+            _ => "no bills are issued: there is nothing to bill".to_owned(),
+        },
     };
     for warning in &outcome.warnings {
         message = format!("{message}; {warning}");
