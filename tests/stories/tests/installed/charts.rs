@@ -65,6 +65,7 @@ async fn the_charts_render_what_was_reviewed() {
         "apiServer.host=10.0.0.1",
         "serviceMonitor.enabled=true",
         "prometheusRule.enabled=true",
+        "log=debug",
         "image.tag=v1",
         "image.pullSecrets={registry}",
     ];
