@@ -13,7 +13,7 @@ use maru_crds::{Agency, AgencyStatus};
 /// What an event may say at most, in bytes: the API server takes 1 kB.
 const NOTE_BYTES: usize = 1_000;
 /// Reasons not to be ready that pass by themselves.
-const PASSING: [&str; 13] = [
+const PASSING: [&str; 14] = [
     "RollingOut",
     "PodsNotReady",
     "RoutePending",
@@ -27,6 +27,7 @@ const PASSING: [&str; 13] = [
     "Revoked",
     "DatasetMissing",
     "Open",
+    "CredentialsPending",
 ];
 /// What is done once and cannot be undone.
 const FINAL: &str = "Issued";

@@ -107,6 +107,8 @@ reasons! {
     CrashLooping,
     /// A container cannot be configured: a Secret or `ConfigMap` is missing, or the image runs as root.
     ContainerConfigError,
+    /// A container waits for the credentials of a dataset, which Maru makes when the system may use it.
+    CredentialsPending,
     /// No node has room for a pod.
     Unschedulable,
     /// Pods run and are not ready.

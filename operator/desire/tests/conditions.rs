@@ -121,6 +121,11 @@ fn why_a_component_is_not_up() {
         "back-off 40s restarting failed container=web pod=docs-web-7d9c-x2x4z",
     );
     let config = waiting(0, "CreateContainerConfigError", "secret \"docs-db\" not found");
+    let data = waiting(
+        0,
+        "CreateContainerConfigError",
+        "secret \"docs.data.nts.income\" not found",
+    );
     let room = waiting(1, "Unschedulable", "0/3 nodes are available: 3 Insufficient cpu.");
     let deadline = "ReplicaSet \"docs-web-7d9c\" has timed out progressing.";
     let seen = [
@@ -128,6 +133,7 @@ fn why_a_component_is_not_up() {
         available("no such image", two(0, None), pull),
         available("it ends again and again", two(1, None), crash),
         available("no such Secret", two(0, None), config),
+        available("no credentials yet", two(0, None), data),
         available("no room", two(1, None), room),
         available("the quota is spent", stuck("FailedCreate", quota), pods(1, 1, None)),
         available("stuck", stuck("ProgressDeadlineExceeded", deadline), pods(2, 1, None)),
@@ -141,6 +147,8 @@ fn why_a_component_is_not_up() {
       False CrashLooping: component web: 1 of 2 pods are available: the container ends again and again (CrashLoopBackOff); kubectl logs -n mois -l maru.dev/system=docs,maru.dev/component=web --previous says why
     no such Secret: 0/1
       False ContainerConfigError: component web: 0 of 2 pods are available: the container cannot be set up (CreateContainerConfigError: secret "docs-db" not found); create the Secret or ConfigMap that it names, or give runAsUser where the image runs as root
+    no credentials yet: 0/1
+      False CredentialsPending: component web: 0 of 2 pods are available: its credentials for the dataset nts/income are not there yet; they come when the dataset is ready and, where it is another agency's, a grant is in force, which kubectl maru grants -n mois says
     no room: 0/1
       False Unschedulable: component web: 1 of 2 pods are available: no node takes the others (0/3 nodes are available: 3 Insufficient cpu.)
     the quota is spent: 0/1

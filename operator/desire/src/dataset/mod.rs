@@ -32,7 +32,9 @@ pub use enforce::plan_database;
 pub use facts::{Consent, DatasetFacts};
 pub use filter::{Filter, FilterError, Operator};
 pub use login::{Issued, Login, Logins, may_what, written_logins};
-pub use names::{DatasetNames, GrantNames, Marker, Remark, credentials_name, database_name, user_roles};
+pub use names::{
+    DatasetNames, GrantNames, Marker, Remark, credentials_name, database_name, dataset_of_credentials, user_roles,
+};
 pub use place::{FIND_DATABASE_SQL, FoundDatabase, Placing, drop_database, place_database};
 pub use plan::{DataPlan, Part, Statement, Step, Transaction};
 pub use quote::{identifier, literal};

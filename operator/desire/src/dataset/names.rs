@@ -83,6 +83,11 @@ pub fn credentials_name(system: &str, namespace: &str, dataset: &str) -> String 
     format!("{system}.data.{namespace}.{dataset}")
 }
 
+/// Namespace and name of the dataset that a Secret of this name holds a system's credentials for; none where it is another Secret.
+pub fn dataset_of_credentials<'a>(secret: &'a str, system: &str) -> Option<(&'a str, &'a str)> {
+    secret.strip_prefix(system)?.strip_prefix(".data.")?.split_once('.')
+}
+
 /// What a role is for, as its comment says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Remark {

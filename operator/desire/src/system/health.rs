@@ -1,6 +1,7 @@
 //! Whether a system's components are up, and if not, why, in words that an administrator can act on.
 
 use super::site::Site;
+use crate::dataset::dataset_of_credentials;
 use crate::facts::{DeploymentFacts, PodFacts, Trouble};
 use crate::plan::Problem;
 use crate::reason::Reason;
@@ -34,7 +35,10 @@ pub(super) fn of_components(site: &Site<'_>) -> Finding {
     let mut amiss: Vec<(bool, Problem)> = components
         .iter()
         .filter_map(|component| problem(site, component))
-        .map(|problem| (problem.reason == Reason::RollingOut, problem))
+        .map(|problem| {
+            let passes = matches!(problem.reason, Reason::RollingOut | Reason::CredentialsPending);
+            (passes, problem)
+        })
         .collect();
     // What passes by itself comes last.
     amiss.sort_by_key(|(passes, _)| *passes);
@@ -104,6 +108,14 @@ fn problem(site: &Site<'_>, component: &Component) -> Option<Problem> {
         there.available, there.desired
     );
     if let Some(trouble) = pods.and_then(|pods| pods.waiting.as_ref()) {
+        if let Some((namespace, dataset)) = awaited(trouble, &site.key.name) {
+            let message = format!(
+                "{counts}: its credentials for the dataset {namespace}/{dataset} are not there yet; they come when the dataset is ready and, where \
+                 it is another agency's, a grant is in force, which kubectl maru grants -n {} says",
+                site.key.namespace
+            );
+            return Some(Problem::new(Reason::CredentialsPending, message));
+        }
         let reason = reason_of(trouble);
         return Some(Problem::new(
             reason,
@@ -170,6 +182,12 @@ fn reason_of(trouble: &Trouble) -> Reason {
         "Unschedulable" => Reason::Unschedulable,
         _ => Reason::PodsNotReady,
     }
+}
+
+/// The dataset whose credentials a container waits for. The kubelet's words are `secret "docs.data.nts.income" not found`.
+fn awaited<'a>(trouble: &'a Trouble, system: &str) -> Option<(&'a str, &'a str)> {
+    let (secret, rest) = trouble.message.strip_prefix("secret \"")?.split_once('"')?;
+    dataset_of_credentials(secret, system).filter(|_| rest.ends_with("not found"))
 }
 
 fn advice(site: &Site<'_>, component: &Component, reason: Reason, trouble: &Trouble) -> String {
