@@ -134,7 +134,7 @@ async fn two_replicas_share_their_stores_and_when_the_leader_is_killed_the_other
     delete(&systems, "docs").await;
     is_gone(&systems, "docs", 60).await;
     eventually("the use to be worth something", 120, async || {
-        let name = format!("preview-{}", jiff::Timestamp::now().as_second());
+        let name = format!("preview-{}", jiff::Timestamp::now().as_millisecond());
         match previewed(&client, "platform", &name).await.parse::<u64>().unwrap() {
             0 => Err(last_words(&client).await),
             _ => Ok(()),
