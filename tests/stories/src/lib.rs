@@ -40,7 +40,7 @@ pub use months::{Billing, it_is};
 pub use operator::{Operator, among_crashes, value};
 pub use programs::programs;
 pub use scene::{CONSUMERS, OWNERS, Scene};
-pub use words::{HELLO, agency, agency_ready, apply, delete, is_gone, ready_reason, system, system_ready};
+pub use words::{HELLO, agency, agency_ready, apply, delete, is_gone, ready_reason, system, system_ready, told};
 
 use kube::Client;
 use maru_test_cluster::{Cluster, ClusterOptions, RealNode};

@@ -1,7 +1,8 @@
 //! What people say to the cluster, and what it answers.
 
 use crate::eventually;
-use kube::api::{Api, DeleteParams, Patch, PatchParams};
+use k8s_openapi::api::events::v1::Event;
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Client, Resource};
 use maru_crds::{Agency, AgencySystem};
 use maru_test_cluster::HELLO_IMAGE;
@@ -132,4 +133,12 @@ fn said_ready(
 
 fn systems(client: &Client, namespace: &str) -> Api<AgencySystem> {
     Api::namespaced(client.clone(), namespace)
+}
+
+/// The events of the objects with this name, as `kubectl describe` shows them.
+pub async fn told(client: &Client, name: &str) -> Vec<Event> {
+    let events: Api<Event> = Api::all(client.clone());
+    let mut found = events.list(&ListParams::default()).await.unwrap().items;
+    found.retain(|event| event.regarding.as_ref().and_then(|of| of.name.as_deref()) == Some(name));
+    found
 }

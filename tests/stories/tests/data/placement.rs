@@ -10,6 +10,7 @@ use maru_stories::{
 };
 use maru_test_postgres::{Postgres, PostgresOptions};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 const SERVERS: [&str; 2] = ["another", "shared"];
 
@@ -30,7 +31,7 @@ fn anywhere(name: &str) -> Value {
     dataset
 }
 
-/// Soon is long before the servers are looked at again, which is once a minute.
+/// Soon: the servers are looked at again in an hour.
 async fn servers_have(client: &Client, expected: [i32; 2]) {
     let servers: Api<DatabaseServer> = Api::all(client.clone());
     eventually(&format!("the servers to have {expected:?} datasets"), 15, async || {
@@ -51,7 +52,11 @@ async fn servers_have(client: &Client, expected: [i32; 2]) {
 #[tokio::test]
 async fn the_server_with_the_fewest_datasets_takes_the_next_one_and_how_many_it_has_is_seen_soon() {
     let cluster = cluster_with_kinds().await;
-    let operator = Acting::here(&cluster, Settings::default(), &Faults::none()).await;
+    let settings = Settings {
+        verify_data_every: Duration::from_hours(1),
+        ..Settings::default()
+    };
+    let operator = Acting::here(&cluster, settings, &Faults::none()).await;
     let scene = Scene::empty((cluster, operator), PostgresOptions::default());
     let client = &scene.client;
     scene.registered().await;

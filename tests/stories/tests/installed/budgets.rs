@@ -3,11 +3,10 @@
 use crate::stage::{Installed, create, patch, patch_status, refused, remove, scale, with_people};
 use crate::tenants::{deployment, pod};
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::events::v1::Event;
 use kube::api::{Api, ListParams};
 use kube::{Client, Error};
 use maru_crds::{Agency, AgencySystem};
-use maru_stories::{agency_ready, apply, eventually, ready_reason, system, system_ready};
+use maru_stories::{agency_ready, apply, eventually, ready_reason, system, system_ready, told};
 use serde_json::{Value, json};
 
 fn green(amount: &str) -> Value {
@@ -50,20 +49,11 @@ async fn allowed(what: &str, mut again: impl AsyncFnMut() -> Result<(), Error>) 
     eventually(what, 20, async || again().await.map_err(|error| error.to_string())).await;
 }
 
-async fn told(client: &Client) -> Vec<String> {
-    let events: Api<Event> = Api::all(client.clone());
-    let found = events.list(&ListParams::default()).await.unwrap().items;
-    let ours = found
-        .into_iter()
-        .filter(|event| event.regarding.clone().and_then(|of| of.name).as_deref() == Some("green"));
-    ours.map(|event| {
-        format!(
-            "{} {}",
-            event.type_.unwrap_or_default(),
-            event.reason.unwrap_or_default()
-        )
-    })
-    .collect()
+async fn told_of_green(client: &Client) -> Vec<String> {
+    let events = told(client, "green").await.into_iter();
+    events
+        .map(|event| [event.type_, event.reason].map(Option::unwrap_or_default).join(" "))
+        .collect()
 }
 
 /// What runs when the budget is spent, and what rests.
@@ -196,7 +186,7 @@ async fn when_the_budget_is_spent_nothing_new_begins_what_runs_goes_on_and_a_hig
     .await;
     let systems: Api<AgencySystem> = Api::namespaced(platform.clone(), "green");
     assert_eq!(systems.list(&ListParams::default()).await.unwrap().items.len(), 2);
-    let mut told = told(&platform).await;
+    let mut told = told_of_green(&platform).await;
     told.sort();
     assert_eq!(
         told,
